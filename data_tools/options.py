@@ -1,0 +1,61 @@
+"""Options of the command line verbs; light, so that `--help` is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from run_tools.config import option, positional
+
+
+@dataclass(frozen=True)
+class CompileKitti:
+    """Compile a folder in KITTI's layout into one HDF5 file.
+
+    ROOT holds training/image_2 (PNG or JPEG) and training/label_2; where present, devkit/train_mapping.txt and
+    train_rand.txt tell each image's drive, and ImageSets/ holds the standard split. A killed run resumes with the same
+    command.
+    """
+
+    root: Path = positional(help="KITTI folder")
+    out: Path = positional(help="HDF5 file to write; replaced when the new one is complete")
+    size: str = option(help="size of the stored images, WIDTHxHEIGHT, multiples of 32")
+    split: Literal["drive", "random", "standard"] | None = option(
+        None, help="drive: no drive in two splits, classes balanced (default with devkit/); random (default without); "
+        "standard: test = ImageSets/val.txt, val = a tenth of the drives of ImageSets/train.txt"
+    )  # fmt: skip
+    fractions: tuple[float, float, float] = option(
+        (0.8, 0.1, 0.1), help="shares of train, val and test for drive and random; their sum is 1"
+    )
+    seed: int = option(0, help="seed of the split", minimum=0)
+    limit: int | None = option(None, help="use only the first N images", minimum=1)
+    workers: int | None = option(None, help="threads that decode; default: one a processor", minimum=1)
+    encoded: bool = option(False, help="store lossless PNG instead of raw pixels: smaller, but slow to read")
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Show what a compiled file holds: counts by split and class, sizes of images and boxes."""
+
+    file: Path = positional(help="compiled HDF5 file")
+    plot: Path | None = option(None, help="folder for histograms and a contact sheet with boxes, as PNG")
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Check a compiled file: schema, completeness, every box inside its image, checksums."""
+
+    file: Path = positional(help="compiled HDF5 file")
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Find anchor sizes by k-means under the distance 1 - IoU."""
+
+    file: Path = positional(help="compiled HDF5 file")
+    k: int = option(5, help="number of anchors", short="-k", minimum=1)
+    input: str | None = option(None, help="network input, WIDTHxHEIGHT; default: the size of the file's images")
+    split: str = option("train", help="split whose boxes count, or all")
+    classes: tuple[str, ...] = option((), help="classes that count; default: all but DontCare")
+    seed: int = option(0, help="seed of the starts", minimum=0)

@@ -1,0 +1,1 @@
+"""Synthetic renderers: small NumPy/OpenCV scenes that ship with the code and are always named synthetic."""

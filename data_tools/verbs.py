@@ -1,0 +1,169 @@
+"""What the command line verbs do: each takes its options, returns a result, and has a table for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from data_tools import anchors as anchor_tools
+from data_tools import boxes, stats
+from data_tools.compiler import DataCompiler
+from data_tools.items import STRIDE, check_size
+from data_tools.kitti import KittiExtractor
+from data_tools.options import Anchors, CompileKitti, Inspect, Verify
+from data_tools.store import open_store
+from data_tools.verification import verify as verify_file
+from run_tools.errors import InputError, unknown_name
+from run_tools.files import parse_size
+
+
+def compile_kitti(options: CompileKitti) -> dict[str, Any]:
+    """Run `compile kitti`; see `DataCompiler.compile` for the result."""
+    compiler = DataCompiler(
+        KittiExtractor(options.root),
+        image_size=check_size(parse_size(options.size)),
+        split=options.split,
+        fractions=options.fractions,
+        seed=options.seed,
+        limit=options.limit,
+        workers=options.workers,
+        encoded=options.encoded,
+    )
+    return compiler.compile(options.out)
+
+
+def inspect(options: Inspect) -> dict[str, Any]:
+    """Run `inspect`; see `stats.describe` for the result, plus `plots`, the pictures written."""
+    store = open_store(options.file)
+    plots = []
+    if options.plot is not None:
+        if options.plot.exists() and not options.plot.is_dir():
+            raise InputError(f"--plot {options.plot} (a file)", "a folder", "choose another name")
+        from data_tools.plots import write_plots  # Matplotlib takes a second to load
+
+        plots = write_plots(store, options.plot)
+    return stats.describe(store) | {"plots": plots}
+
+
+def verify(options: Verify) -> dict[str, Any]:
+    """Run `verify`; see `verification.verify` for the result."""
+    return verify_file(options.file)
+
+
+def anchors(options: Anchors) -> dict[str, Any]:
+    """Run `anchors`: k-means on the boxes as they are at the network's input.
+
+    Returns:
+        `anchors` in grid cells and `pixels` of the input, both [[width, height], ...] from small to large, `mean_iou`,
+        `boxes` (how many counted), `input` [height, width] and `stride`.
+    """
+    store = open_store(options.file)
+    size = check_size(parse_size(options.input)) if options.input else store.image_size
+    names = store.splits if options.split == "all" else (options.split,)
+    classes = tuple(_class_index(name, store.class_names) for name in options.classes) or None
+    measured = np.concatenate([stats.sizes(store[name], classes) for name in names])
+    if not len(measured):
+        raise InputError(
+            f"split {options.split} of {options.file} without boxes of the classes asked for",
+            "at least one box", "choose another split or other classes",
+        )  # fmt: skip
+    at_input = boxes.scale(np.hstack([np.zeros_like(measured), measured]), store.image_size, size)[:, 2:]
+    found = anchor_tools.kmeans(at_input, options.k, options.seed)
+    return {
+        "path": str(store.path),
+        "source": store.source,
+        "split": options.split,
+        "boxes": len(measured),
+        "input": list(size),
+        "stride": STRIDE,
+        "anchors": np.round(found / STRIDE, 4).tolist(),
+        "pixels": np.round(found, 2).tolist(),
+        "mean_iou": anchor_tools.mean_iou(at_input, found),
+    }
+
+
+def _class_index(name: str, class_names: tuple[str, ...]) -> int:
+    lower = [known.lower() for known in class_names]
+    if name.lower() not in lower:
+        raise unknown_name("class", name, class_names)
+    return lower.index(name.lower())
+
+
+def _grid(rows: list[list[Any]]) -> str:
+    """Rows as aligned columns: the first to the left, numbers to the right."""
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for row in texts
+    )
+
+
+def _split_table(splits: dict[str, Any]) -> str:
+    """Images, drives and boxes of each class, one row a split."""
+    classes = list(next(iter(splits.values()))["boxes"])
+    grouped = any(split["groups"] is not None for split in splits.values())
+    rows: list[list[Any]] = [["split", "images", *(["drives"] if grouped else []), *classes]]
+    for name, split in splits.items():
+        groups = [split["groups"]] if grouped else []
+        rows.append([name, split["images"], *groups, *split["boxes"].values()])
+    return _grid(rows)
+
+
+def compile_table(result: dict[str, Any]) -> str:
+    """The result of `compile kitti` for people."""
+    height, width = result["image_size"]
+    head = f"{result['path']}: {result['source']}, {width}x{height}, split {result['split']}, seed {result['seed']}"
+    notes = [f"note: {note}" for note in result["notes"]]
+    if result["resumed"]:
+        notes.append(f"note: resumed, {result['resumed']} images were already there")
+    return "\n".join([head, _split_table(result["splits"]), *notes])
+
+
+def inspect_table(result: dict[str, Any]) -> str:
+    """The result of `inspect` for people."""
+    height, width = result["image_size"]
+    rows: list[list[Any]] = [["boxes in pixels", "", "p0", "p10", "p50", "p90", "p100", "mean"]]
+    for name, split in result["splits"].items():
+        for what in ("height", "width", "aspect", "boxes_per_image"):
+            if split[what] is not None:
+                rows.append([name, what.replace("_", " "), *(f"{value:.2f}" for value in split[what].values())])
+    sizes = {
+        name: ", ".join(f"{size} ({count})" for size, count in list(split["original_sizes"].items())[:6])
+        for name, split in result["splits"].items()
+    }
+    return "\n".join(
+        [
+            f"{result['path']}: {result['source']}, {width}x{height}",
+            _split_table(result["splits"]),
+            _grid(rows),
+            *(f"original sizes of {name}: {text}" for name, text in sizes.items() if text),
+            *(f"wrote {path}" for path in result["plots"]),
+        ]
+    )
+
+
+def verify_table(result: dict[str, Any]) -> str:
+    """The result of `verify` for people."""
+    splits = ", ".join(f"{name} {s['images']} images {s['boxes']} boxes" for name, s in result["splits"].items())
+    return f"{result['path']}: good ({result['checksums']} checksums, {result['bytes'] / 1e6:.1f} MB; {splits})"
+
+
+def anchors_table(result: dict[str, Any]) -> str:
+    """The result of `anchors` for people: lines to paste into a command and into a darknet .cfg."""
+    height, width = result["input"]
+    cells = [f"{w:g},{h:g}" for w, h in result["anchors"]]
+    pixels = [f"{w:g}x{h:g}" for w, h in result["pixels"]]
+    return "\n".join(
+        [
+            f"{result['path']}: {result['source']}, {result['split']}, {result['boxes']} boxes at {width}x{height}",
+            f"mean IoU {result['mean_iou']:.4f}",
+            f"pixels   {'  '.join(pixels)}",
+            f"cells of {result['stride']} pixels, as an option and for a darknet .cfg:",
+            f"--anchors {' '.join(cells)}",
+            f"anchors = {', '.join(cells)}",
+        ]
+    )

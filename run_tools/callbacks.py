@@ -1,0 +1,149 @@
+"""Keras callbacks that tie `fit` to a run folder; they work on every Keras backend."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from run_tools.errors import TrainingDiverged
+from run_tools.folder import RunFolder
+
+__all__ = ["JsonLines", "NanStop", "TensorBoardScalars", "TrainingDiverged", "learning_rate"]
+
+
+def learning_rate(model: keras.Model) -> float | None:
+    """The optimizer's present learning rate.
+
+    Args:
+        model: a compiled model.
+
+    Returns:
+        The rate, the schedule's value at this step where there is one; None without an optimizer.
+    """
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None:
+        return None
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
+def _numbers(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    """The scalar entries of a callback's logs as Python floats."""
+    return {name: float(np.asarray(value)) for name, value in (logs or {}).items() if np.size(value) == 1}
+
+
+class JsonLines(keras.callbacks.Callback):
+    """Writes every epoch's metrics to the run folder's `metrics.jsonl`.
+
+    Args:
+        folder: the run folder.
+        extra: entries added to every line, such as {"stage": "head"}.
+    """
+
+    def __init__(self, folder: RunFolder, extra: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.folder = folder
+        self.extra = dict(extra or {})
+        self._start = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Starts the epoch's clock."""
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Writes one line: epoch (from 0), seconds, learning rate, metrics."""
+        line: dict[str, Any] = {**self.extra, "epoch": epoch}
+        line["seconds"] = round(time.perf_counter() - self._start, 3)
+        line.update(_numbers(logs))
+        rate = learning_rate(self.model)
+        if rate is not None:
+            line["learning_rate"] = rate
+        self.folder.log(line)
+
+
+class NanStop(keras.callbacks.Callback):
+    """Stops training at the first value that is not a finite number.
+
+    Keras logs running means, so the first batch whose mean is not finite is the culprit; with
+    `steps_per_execution` above 1 it is one of that many batches.
+
+    Args:
+        components: names of logged metrics in the order in which to blame them; the loss itself comes last and need
+            not be named.
+        describe_batch: says what batch `i` of the epoch holds, such as its image ids.
+    """
+
+    def __init__(self, components: Sequence[str] = (), describe_batch: Callable[[int], str] | None = None) -> None:
+        super().__init__()
+        self.components = tuple(components)
+        self.describe_batch = describe_batch
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Remembers the epoch for the message."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Looks at the losses after each batch.
+
+        Raises:
+            TrainingDiverged: naming the component, the epoch and the batch.
+        """
+        values = _numbers(logs)
+        ordered = [name for name in self.components if name in values]
+        ordered += [name for name in values if name not in ordered and name != "loss"] + ["loss"]
+        bad = next((name for name in ordered if not math.isfinite(values.get(name, 0.0))), None)
+        if bad is None:
+            return
+        told = f" ({self.describe_batch(batch)})" if self.describe_batch is not None else ""
+        raise TrainingDiverged(
+            f"{bad} = {values[bad]} in epoch {self._epoch}, batch {batch}{told}",
+            "finite losses",
+            "lower the learning rate, clip the gradients, or look at that batch",
+        )
+
+
+class TensorBoardScalars(keras.callbacks.Callback):
+    """Writes every epoch's metrics for TensorBoard, with TensorBoard's own writer, so that no TensorFlow is needed.
+
+    Metrics whose name starts with "val_" go to the sub-folder `validation` under the name without it, the others to
+    `train`, so that TensorBoard draws both in one chart.
+
+    Args:
+        logdir: the folder TensorBoard is given.
+    """
+
+    def __init__(self, logdir: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self.logdir = os.fspath(logdir)
+        self._writers: dict[str, Any] = {}
+
+    def _writer(self, name: str) -> Any:
+        if name not in self._writers:
+            from tensorboard.summary import Writer  # here, because it is slow to import
+
+            self._writers[name] = Writer(os.path.join(self.logdir, name))
+        return self._writers[name]
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Writes one point a metric and the learning rate."""
+        values = _numbers(logs)
+        rate = learning_rate(self.model)
+        if rate is not None:
+            values["learning_rate"] = rate
+        for name, value in values.items():
+            part = "validation" if name.startswith("val_") else "train"
+            self._writer(part).add_scalar(f"epoch/{name.removeprefix('val_')}", value, epoch)
+        for writer in self._writers.values():
+            writer.flush()
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Closes the files."""
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()

@@ -1,0 +1,51 @@
+"""A small folder in KITTI's layout, made anew for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+CAR = "Car 0.00 0 1.85 {left:.2f} 10.00 {right:.2f} 30.00 1.67 1.87 3.69 -16.53 2.39 58.49 1.57"
+PEDESTRIAN = "Pedestrian 0.25 2 0.10 40.00 5.00 48.50 29.00 1.80 0.60 0.80 1.00 1.50 10.00 0.20"
+DONT_CARE = "DontCare -1 -1 -10 50.00 2.00 60.00 9.00 -1 -1 -1 -1000 -1000 -1000 -10"
+
+
+@pytest.fixture
+def make_kitti(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a KITTI folder: `count` noise images of 64x32 with one Car in each, a Pedestrian in every
+    second and a DontCare in every third; optionally `drives` drives (image i comes from drive i % drives)."""
+
+    def make(
+        count: int = 12,
+        drives: int | None = None,
+        suffix: str = "png",
+        size: tuple[int, int] = (32, 64),
+        name: str = "kitti",
+    ) -> Path:
+        root = tmp_path / name
+        images, labels = root / "training" / "image_2", root / "training" / "label_2"
+        images.mkdir(parents=True)
+        labels.mkdir()
+        rng = np.random.default_rng(0)
+        for index in range(count):
+            cv2.imwrite(str(images / f"{index:06d}.{suffix}"), rng.integers(0, 256, (*size, 3), np.uint8))
+            lines = [CAR.format(left=index % 10, right=index % 10 + 20.5)]
+            lines += [PEDESTRIAN] * (index % 2 == 0) + [DONT_CARE] * (index % 3 == 0)
+            (labels / f"{index:06d}.txt").write_text("".join(line + "\n" for line in lines))
+        if drives is not None:
+            write_devkit(root, [f"drive_{index % drives:04d}" for index in range(count)])
+        return root
+
+    return make
+
+
+def write_devkit(root: Path, drive_of: list[str]) -> None:
+    """Mapping files that give image i the drive `drive_of[i]`: the mapping in reverse order, undone by the permutation."""
+    (root / "devkit").mkdir(exist_ok=True)
+    lines = [f"2011_09_26 {drive} {frame:010d}" for frame, drive in enumerate(drive_of)][::-1]
+    (root / "devkit" / "train_mapping.txt").write_text("\n".join(lines) + "\n")
+    (root / "devkit" / "train_rand.txt").write_text(",".join(str(len(lines) - i) for i in range(len(lines))) + "\n")

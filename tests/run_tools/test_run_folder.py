@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from run_tools import lock
+from run_tools.config import option
+from run_tools.errors import InputError
+from run_tools.folder import RunFolder, environment, git_revision
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Trains."""
+
+    out: Path = option(Path("run"), help="")
+    epochs: int = option(3, help="")
+    rates: tuple[float, ...] = option((0.1, 0.2), help="")
+    seed: int = option(7, help="")
+
+
+def test_create_writes_what_explains_the_run(tmp_path: Path) -> None:
+    with RunFolder(tmp_path / "a" / "run").create(Train()) as folder:
+        assert folder.path("config.yaml").read_text() == "out: run\nepochs: 3\nrates:\n- 0.1\n- 0.2\nseed: 7\n"
+        told = json.loads(folder.path("environment.json").read_text())
+        assert told["seed"] == 7
+        assert told["python"] == ".".join(map(str, sys.version_info[:3]))
+        assert {"keras", "numpy", "tensorflow"} <= set(told["libraries"])
+        assert told["cpus"] >= 1
+        assert str(Path.home()) not in json.dumps({key: told[key] for key in told if key != "command"})
+        assert folder.path("run.lock").exists()
+    assert not folder.path("run.lock").exists()
+
+
+def test_the_same_config_goes_on_and_another_is_refused(tmp_path: Path) -> None:
+    RunFolder(tmp_path).create(Train()).close()
+    RunFolder(tmp_path).create(Train(out=Path("moved"))).close()
+    with pytest.raises(InputError) as caught:
+        RunFolder(tmp_path).create(Train(epochs=4, rates=(0.1,)))
+    message = str(caught.value)
+    assert "epochs: 3 there, 4 now" in message and "rates: [0.1, 0.2] there, [0.1] now" in message
+    assert "seed" not in message
+    RunFolder(tmp_path).create(Train()).close()  # the refusal has let go of the lock
+
+
+def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("")
+    for path in (tmp_path / "f", tmp_path / "f" / "below"):
+        with pytest.raises(InputError, match="which is a file"):
+            RunFolder(path).create(Train())
+
+
+def test_a_folder_in_use_is_refused_until_its_process_dies(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom run_tools import lock\n"
+        f"held = lock.acquire(Path({str(tmp_path / 'run.lock')!r}))\nprint('held', flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout is not None and other.stdout.readline() == "held\n"
+            with pytest.raises(InputError, match=f"in use by process {other.pid}"):
+                RunFolder(tmp_path).create(Train())
+        finally:
+            other.send_signal(signal.SIGKILL)
+    assert (tmp_path / "run.lock").exists()
+    RunFolder(tmp_path).create(Train()).close()
+    assert not (tmp_path / "run.lock").exists()
+
+
+def test_a_process_that_ends_lets_go(tmp_path: Path) -> None:
+    code = f"from pathlib import Path\nfrom run_tools import lock\nlock.acquire(Path({str(tmp_path / 'l')!r}))"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+    assert not (tmp_path / "l").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "taken"),
+    [
+        ("", True),  # its writer was killed before it wrote
+        ("{", True),
+        ("[]", True),
+        (json.dumps({"pid": 2**22 + 1, "host": socket.gethostname()}), True),  # above the kernel's largest number
+        # This very process's number, but started at another time: the number has been used again.
+        (json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": "1"}), True),
+        (json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), False),
+        (json.dumps({"pid": 1, "host": "another-machine"}), False),
+    ],
+    ids=["empty", "half", "list", "dead", "number used again", "alive", "elsewhere"],
+)
+def test_stale_locks_are_taken_over(tmp_path: Path, content: str, taken: bool) -> None:
+    path = tmp_path / "run.lock"
+    path.write_text(content)
+    if taken:
+        lock.acquire(path).release()
+        assert not path.exists()
+    else:
+        with pytest.raises(InputError, match=r"delete run\.lock"):
+            lock.acquire(path)
+        assert path.read_text() == content
+
+
+def test_one_process_does_not_open_a_folder_twice(tmp_path: Path) -> None:
+    with RunFolder(tmp_path).create(Train()), pytest.raises(InputError, match="in use"):
+        RunFolder(tmp_path).create(Train())
+
+
+def test_metrics_are_strict_json_lines(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.metrics() == []
+    folder.log({"epoch": 0, "loss": float("nan")})
+    folder.log({"epoch": 1, "loss": 0.5, "text": "a\nb"})
+    lines = folder.path("metrics.jsonl").read_text().splitlines()
+    assert lines == ['{"epoch": 0, "loss": null}', '{"epoch": 1, "loss": 0.5, "text": "a\\nb"}']
+    assert folder.metrics()[1] == {"epoch": 1, "loss": 0.5, "text": "a\nb"}
+
+
+def test_half_a_line_is_survived(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.log({"epoch": 0})
+    with open(folder.path("metrics.jsonl"), "a") as file:
+        file.write('{"epoch": 1, "lo')
+    assert folder.metrics() == [{"epoch": 0}]
+    folder.log({"epoch": 1})
+    assert folder.metrics() == [{"epoch": 0}, {"epoch": 1}]
+
+
+@given(st.lists(st.integers(0, 9), max_size=8), st.integers(0, 9))
+def test_truncate_keeps_exactly_what_the_predicate_says(
+    tmp_path_factory: pytest.TempPathFactory, epochs: list[int], last: int
+) -> None:
+    folder = RunFolder(tmp_path_factory.mktemp("run"))
+    for epoch in epochs:
+        folder.log({"epoch": epoch})
+    folder.truncate(lambda row: row["epoch"] <= last)
+    assert [row["epoch"] for row in folder.metrics()] == [epoch for epoch in epochs if epoch <= last]
+
+
+def test_state(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "new")
+    assert folder.read_state() is None
+    folder.write_state({"epoch": 3})
+    assert RunFolder(tmp_path / "new").state == {"epoch": 3}
+    folder.state = {"epoch": 4}
+    assert folder.read_state() == {"epoch": 4}
+    assert [path.name for path in folder.path().iterdir()] == ["state.json"]
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    done = subprocess.run(["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_git_revision(tmp_path: Path) -> None:
+    assert git_revision(tmp_path) is None
+    git(tmp_path, "init")
+    (tmp_path / "a.py").write_text("1")
+    assert git_revision(tmp_path) is None  # nothing committed
+    git(tmp_path, "add", "a.py")
+    git(tmp_path, "commit", "-m", "one")
+    head = git(tmp_path, "rev-parse", "HEAD")
+    assert git_revision(tmp_path) == head
+    (tmp_path / "a.py").write_text("2")
+    assert git_revision(tmp_path) == head + "+changes"
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "b.py").write_text("1")
+    assert git_revision(tmp_path / "installed") is None  # untracked: somebody else's checkout
+
+
+def test_environment_names_the_program_without_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/some/where/yolo-prune", "train", "--seed", "1"])
+    assert environment()["command"] == ["yolo-prune", "train", "--seed", "1"]

@@ -1,0 +1,95 @@
+"""Last and best checkpoints, written so that a kill at any moment loses at most the epoch it fell in."""
+
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from run_tools import files
+from run_tools.folder import RunFolder
+from yolo_prune.models import BEST
+
+LAST = "last.keras"
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Saves the last epoch (with the optimizer) and the best one by `monitor`.
+
+    `state.json` names the checkpoint to resume from. It is replaced after the checkpoint is complete, and only then is the
+    one before deleted, so there is a matching pair at every moment.
+
+    Args:
+        folder: the run folder.
+        monitor: a logged quantity: the largest is best if it is an AP, else the smallest.
+        stage: index of the stage that is running.
+        patience: stop the stage when the best is older than so many of its epochs; None: never.
+        start: the epoch at which the stage begins.
+    """
+
+    def __init__(self, folder: RunFolder, monitor: str, stage: int, patience: int | None = None, start: int = 0):
+        super().__init__()
+        self.folder = folder
+        self.monitor = monitor
+        self.stage = stage
+        self.patience = patience
+        self.start = start
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        state = self.folder.read_state() or {}
+        best, best_epoch = state.get("best"), state.get("best_epoch")
+        value = (logs or {}).get(self.monitor)
+        if value is not None and math.isfinite(value) and self._better(float(value), best):
+            best, best_epoch = float(value), epoch
+            _save(self.model, self.folder.path(BEST))
+        name = f"epoch-{epoch + 1:04d}.keras"
+        _save(self.model, self.folder.path(name))
+        state = {
+            "checkpoint": name,
+            "epoch": epoch + 1,
+            "stage": self.stage,
+            "monitor": self.monitor,
+            "best": best,
+            "best_epoch": best_epoch,
+            "finished": False,
+        }
+        self.folder.write_state(state)
+        for old in self.folder.path().glob("epoch-*.keras"):
+            if old.name != name:
+                old.unlink()
+        if out_of_patience(state, self.start, self.patience):
+            self.model.stop_training = True
+
+    def _better(self, value: float, best: float | None) -> bool:
+        if best is None:
+            return True
+        return value > best if "ap" in self.monitor else value < best
+
+
+def out_of_patience(state: dict[str, Any], start: int, patience: int | None) -> bool:
+    """Whether the stage that began at epoch `start` has gone `patience` epochs without a better checkpoint.
+
+    Epochs of the stages before do not count, or a stage could end before it had its chance.
+    """
+    if patience is None or state["best_epoch"] is None:
+        return False
+    return bool(state["epoch"] - 1 - max(state["best_epoch"], start - 1) >= patience)
+
+
+def _save(model: keras.Model, path: Path) -> None:
+    with files.atomic_path(path) as temporary:
+        model.save(temporary)
+
+
+def finish(folder: RunFolder) -> None:
+    """Marks the run as finished and gives its last checkpoint the name `last.keras`."""
+    state = folder.read_state() or {}
+    last = folder.path(state["checkpoint"])
+    if last.name == LAST:
+        return
+    # A copy, so that state.json names a complete checkpoint at every moment.
+    with files.atomic_path(folder.path(LAST)) as temporary:
+        shutil.copyfile(last, temporary)
+    folder.write_state({**state, "checkpoint": LAST, "finished": True})
+    last.unlink()

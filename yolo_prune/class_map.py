@@ -1,0 +1,152 @@
+"""Class sets of a detector and the map from KITTI's types to them.
+
+Source: paper 003, Table 1. Misc is treated like DontCare in every set: it may be any vehicle, so it teaches nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from run_tools.errors import InputError
+
+DONTCARE = -1
+
+COCO_NAMES = tuple(
+    [
+        "person",
+        "bicycle",
+        "car",
+        "motorbike",
+        "aeroplane",
+        "bus",
+        "train",
+        "truck",
+        "boat",
+        "traffic light",
+        "fire hydrant",
+        "stop sign",
+        "parking meter",
+        "bench",
+        "bird",
+        "cat",
+        "dog",
+        "horse",
+        "sheep",
+        "cow",
+        "elephant",
+        "bear",
+        "zebra",
+        "giraffe",
+        "backpack",
+        "umbrella",
+        "handbag",
+        "tie",
+        "suitcase",
+        "frisbee",
+        "skis",
+        "snowboard",
+        "sports ball",
+        "kite",
+        "baseball bat",
+        "baseball glove",
+        "skateboard",
+        "surfboard",
+        "tennis racket",
+        "bottle",
+        "wine glass",
+        "cup",
+        "fork",
+        "knife",
+        "spoon",
+        "bowl",
+        "banana",
+        "apple",
+        "sandwich",
+        "orange",
+        "broccoli",
+        "carrot",
+        "hot dog",
+        "pizza",
+        "donut",
+        "cake",
+        "chair",
+        "sofa",
+        "pottedplant",
+        "bed",
+        "diningtable",
+        "toilet",
+        "tvmonitor",
+        "laptop",
+        "mouse",
+        "remote",
+        "keyboard",
+        "cell phone",
+        "microwave",
+        "oven",
+        "toaster",
+        "sink",
+        "refrigerator",
+        "book",
+        "clock",
+        "vase",
+        "scissors",
+        "teddy bear",
+        "hair drier",
+        "toothbrush",
+    ]
+)
+"""The 80 classes in the order of darknet's `coco.names`."""
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """Classes of a detector's head.
+
+    Attributes:
+        name: "kitti", "merged" or "coco", or a name of your own.
+        names: lower case, in the order of the head.
+        map: KITTI type → index into `names`; a type that is not in it is a DontCare region.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    map: dict[str, int] = field(default_factory=dict)
+
+    def lookup(self, class_names: Sequence[str]) -> np.ndarray:
+        """Index of the head for each stored class, int64 (len(class_names),); −1 teaches nothing, as DontCare."""
+        return np.array([self.map.get(name, DONTCARE) for name in class_names], np.int64)
+
+
+def _merged() -> ClassSet:
+    names = ("car", "pedestrian", "cyclist", "truck", "tram")
+    types = {"Car": 0, "Van": 0, "Pedestrian": 1, "Person_sitting": 1, "Cyclist": 2, "Truck": 3, "Tram": 4}
+    return ClassSet("merged", names, types)
+
+
+def _kitti() -> ClassSet:
+    types = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram")
+    return ClassSet("kitti", tuple(name.lower() for name in types), {name: i for i, name in enumerate(types)})
+
+
+def _coco() -> ClassSet:
+    wanted = {
+        "Car": "car",
+        "Van": "car",
+        "Truck": "truck",
+        "Pedestrian": "person",
+        "Person_sitting": "person",
+        "Cyclist": "bicycle",
+        "Tram": "train",
+    }
+    return ClassSet("coco", COCO_NAMES, {name: COCO_NAMES.index(coco) for name, coco in wanted.items()})
+
+
+CLASS_SETS = {"merged": _merged(), "kitti": _kitti(), "coco": _coco()}
+
+
+def class_set(name: str) -> ClassSet:
+    """The class set of that name; InputError for another."""
+    if name not in CLASS_SETS:
+        raise InputError(f"class set {name!r}", f"one of {', '.join(CLASS_SETS)}", "choose one with --classes")
+    return CLASS_SETS[name]

@@ -1,0 +1,67 @@
+"""`yolo-prune`: train, judge, use and export a detector."""
+
+from collections.abc import Sequence
+
+from run_tools import cli
+from yolo_prune import options
+from yolo_prune.recipe import TrainConfig
+from yolo_prune.verbs_kitti import KittiEval
+
+PROGRAM = "yolo-prune"
+_VERBS, _TABLES = "yolo_prune.verbs:", "yolo_prune.tables:"
+VERBS = (
+    cli.Verb(
+        "train",
+        TrainConfig,
+        _VERBS + "train",
+        _TABLES + "train_table",
+        "yolo-prune train --data kitti.h5 --out runs/kitti --input 832x256 --stages top:5:10:1e-3 all:50:1e-3",
+    ),
+    cli.Verb(
+        "evaluate",
+        options.EvaluateConfig,
+        _VERBS + "evaluate",
+        _TABLES + "evaluate_table",
+        "yolo-prune evaluate --model runs/kitti --data kitti.h5 --split test --metrics paper,kitti,coco --json R.json",
+    ),
+    cli.Verb(
+        "kitti-eval",
+        KittiEval,
+        "yolo_prune.verbs_kitti:kitti_eval",
+        "yolo_prune.verbs_kitti:table",
+        "yolo-prune kitti-eval label_2 results --json R.json",
+    ),
+    cli.Verb(
+        "detect",
+        options.DetectConfig,
+        _VERBS + "detect",
+        _TABLES + "detect_table",
+        "yolo-prune detect --model runs/kitti street.png --out detections",
+    ),
+    cli.Verb(
+        "export",
+        options.ExportConfig,
+        _VERBS + "export",
+        _TABLES + "export_table",
+        "yolo-prune export --model runs/kitti --out exported --formats saved_model --nms",
+    ),
+    cli.Verb(
+        "demo",
+        options.DemoConfig,
+        "yolo_prune.demo:demo",
+        _TABLES + "demo_table",
+        "yolo-prune demo --out runs/demo",
+    ),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Args:
+        argv: the words after the program's name; default: the process's own.
+
+    Returns:
+        Exit code: 0 on success, 2 on bad input.
+    """
+    return cli.main(PROGRAM, VERBS, argv)

@@ -1,0 +1,130 @@
+"""`YoloV2`: the network as a `keras.Model` that trains under plain `compile`/`fit` and rebuilds itself from its config."""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+
+from run_tools.errors import InputError
+from yolo_prune import network
+from yolo_prune.anchors import as_anchors
+from yolo_prune.decode import detections
+from yolo_prune.records import Detections
+
+
+@keras.saving.register_keras_serializable(package="yolo_prune")
+class YoloV2(keras.Model):
+    """YOLOv2; its call maps RGB images in 0–1, (batch, H, W, 3), to the raw head, (batch, H/32, W/32, anchors · (5 + classes)).
+
+    Args:
+        num_classes: classes of the head, at least 1.
+        anchors: a preset's name ("coco", "voc", "tiny-voc") or (width, height) pairs in grid cells.
+        image_size: (height, width) of the input, multiples of 32, not necessarily equal.
+        variant: "full" (Darknet-19 with passthrough) or "tiny".
+        width_multiplier: factor on the published widths; ignored when `widths` is given.
+        widths: output channels of every convolution but the head, 22 (full) or 8 (tiny).
+        class_names: lower-case names, one a class; kept with the model for evaluation and drawing.
+
+    Raises:
+        InputError: for sizes not divisible by 32, or widths, anchors or names that do not fit.
+
+    Example:
+        >>> model = YoloV2(5, "coco", image_size=(256, 832), variant="tiny")
+        >>> model.compile("adam", loss=RegionLoss("coco", 5))
+        >>> model.fit(batches("kitti.h5", "train", 16), epochs=10)
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        anchors: str | Sequence[Sequence[float]],
+        image_size: tuple[int, int] = (416, 416),
+        variant: str = "full",
+        width_multiplier: float = 1.0,
+        widths: Sequence[int] | None = None,
+        class_names: Sequence[str] | None = None,
+        **kwargs,
+    ):
+        if num_classes < 1:
+            raise InputError(f"num_classes {num_classes}", "at least 1", "give the number of classes of the head")
+        if class_names is not None and len(class_names) != num_classes:
+            raise InputError(f"{len(class_names)} class names", f"{num_classes}, one a class", "name every class once")
+        anchors = as_anchors(anchors)
+        resolved = network.resolve_widths(variant, widths, width_multiplier)
+        size = network.check_image_size(image_size)
+        outputs = len(anchors) * (5 + num_classes)
+        inputs, logits = network.build(size, variant, resolved, outputs)
+        kwargs.setdefault("name", f"yolov2_{variant}")
+        super().__init__(inputs=inputs, outputs=logits, **kwargs)
+        self.num_classes = int(num_classes)
+        self.anchors = anchors
+        self.image_size = size
+        self.variant = variant
+        self.widths = resolved
+        self.class_names = tuple(class_names) if class_names is not None else None
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "num_classes": self.num_classes,
+            "anchors": [list(pair) for pair in self.anchors],
+            "image_size": list(self.image_size),
+            "variant": self.variant,
+            "widths": list(self.widths),
+            "class_names": None if self.class_names is None else list(self.class_names),
+            "frozen": [layer.name for layer in self.layers if layer.weights and not layer.trainable],
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        frozen = config.pop("frozen", ())
+        model = cls(**config)
+        # A saved optimizer has slots for the layers that learned, so these must be the same after loading.
+        for name in frozen:
+            model.get_layer(name).trainable = False
+        return model
+
+    def compile(self, *args, jit_compile="auto", **kwargs):
+        """`keras.Model.compile`; "auto" does not use XLA for TensorFlow on a CPU, where it halves the training speed."""
+        if jit_compile == "auto" and keras.backend.backend() == "tensorflow" and not _has_gpu():
+            jit_compile = False
+        super().compile(*args, jit_compile=jit_compile, **kwargs)
+
+    def compile_from_config(self, config):
+        """Compiles as the saved model was, optimizer slots included; Keras leaves that to classes with their own `compile`."""
+        # Whether XLA pays is a matter of the machine that loads, not of the one that saved.
+        config = {key: value for key, value in config.items() if key != "jit_compile"}
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def detect(
+        self, images: np.ndarray, score: float = 0.005, iou: float = 0.45, limit: int = 100, batch_size: int = 16
+    ) -> list[Detections]:
+        """Decoded and suppressed detections of images of the network's size.
+
+        Args:
+            images: (n, H, W, 3) RGB, float in 0–1 or uint8.
+            score: least score kept, in 0–1.
+            iou: per-class suppression threshold.
+            limit: most detections an image.
+            batch_size: images a forward pass.
+
+        Returns:
+            One `Detections` an image, boxes xyxy relative to the image.
+        """
+        found: list[Detections] = []
+        for start in range(0, len(images), batch_size):
+            batch = np.asarray(images[start : start + batch_size])
+            if batch.dtype == np.uint8:
+                batch = batch.astype(np.float32) / 255.0
+            # Under a distribution strategy every replica sees the whole batch and all their outputs come back.
+            logits = self.predict_on_batch(batch)[: len(batch)]
+            found += detections(logits, self.anchors, self.num_classes, score, iou, limit)
+        return found
+
+
+def _has_gpu() -> bool:
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))

@@ -1,0 +1,203 @@
+"""The region loss of YOLOv2, whose gradients are darknet's deltas.
+
+Source: darknet `region_layer.c` (`forward_region_layer`); paper 003, section 4.
+"""
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+from yolo_prune.anchors import as_anchors
+from yolo_prune.decode import head_boxes, split_head
+
+COMPONENTS = ("box", "objectness", "background", "classification", "prior")
+"""Parts whose sum is the loss of an image, as `RegionLoss.terms` names them."""
+
+DONTCARE_COVERAGE = 0.5
+
+
+@keras.saving.register_keras_serializable(package="yolo_prune")
+class RegionLoss(keras.losses.Loss):
+    """½ · squared errors of boxes and objectness plus softmax cross-entropy, summed over an image.
+
+    Called as `loss(true_boxes, logits)`; the mean over the images. `loss.call(true_boxes, logits)` gives one value an image.
+
+    `true_boxes` has shape (batch, max_boxes, 5): x, y, w, h, class, relative to the image; rows of zero width are unused,
+    class −1 is a DontCare region: a prediction that lies mostly inside one is not taught as background.
+    `logits` has shape (batch, gh, gw, anchors · (5 + classes)).
+
+    Args:
+        anchors: (width, height) in grid cells, or a preset's name.
+        num_classes: classes of the head.
+        object_scale: weight of the objectness of matched anchors.
+        noobject_scale: weight of the objectness of all others.
+        class_scale: weight of the classification.
+        coord_scale: weight of the box.
+        threshold: an unmatched anchor whose box has an IoU above this with any true box is not taught as background.
+        rescore: the objectness target is the prediction's IoU with its true box, else 1.
+        box_weighting: small boxes weigh more, by 2 − w·h.
+        prior_scale: pull of unmatched anchors to their priors; darknet uses .01 for the first 12,800 images.
+
+    Raises:
+        ValueError: when `logits` or `true_boxes` do not have the shape above.
+
+    Source: darknet `region_layer.c`; the rules are numbered in the tests' literal version.
+    """
+
+    def __init__(
+        self,
+        anchors: str | Sequence[Sequence[float]],
+        num_classes: int,
+        object_scale: float = 5.0,
+        noobject_scale: float = 1.0,
+        class_scale: float = 1.0,
+        coord_scale: float = 1.0,
+        threshold: float = 0.6,
+        rescore: bool = True,
+        box_weighting: bool = True,
+        prior_scale: float = 0.0,
+        name: str = "region_loss",
+        reduction: str = "sum_over_batch_size",
+        dtype: str | None = "float32",
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.anchors = as_anchors(anchors)
+        self.num_classes = int(num_classes)
+        self.object_scale = object_scale
+        self.noobject_scale = noobject_scale
+        self.class_scale = class_scale
+        self.coord_scale = coord_scale
+        self.threshold = threshold
+        self.rescore = rescore
+        self.box_weighting = box_weighting
+        self.prior_scale = prior_scale
+
+    def get_config(self):
+        options = (
+            "num_classes",
+            "object_scale",
+            "noobject_scale",
+            "class_scale",
+            "coord_scale",
+            "threshold",
+            "rescore",
+        )
+        options += ("box_weighting", "prior_scale")
+        config = {key: getattr(self, key) for key in options}
+        return {**super().get_config(), **config, "anchors": [list(pair) for pair in self.anchors]}
+
+    def call(self, true_boxes, logits):
+        """The loss of each image, float32 (batch,)."""
+        terms = self.terms(true_boxes, logits)
+        return sum(terms[name] for name in COMPONENTS)
+
+    def terms(self, true_boxes, logits) -> dict:
+        """The loss by component, and how well the responsible anchors fit.
+
+        Returns:
+            float32 (batch,) each: the `COMPONENTS`, already weighted; `matched`, the number of true boxes that teach;
+            `iou_sum`, their predictions' IoU summed; `recalled`, how many of these exceed .5.
+        """
+        head = split_head(logits, self.anchors, self.num_classes)
+        true_boxes = ops.cast(true_boxes, "float32")
+        if len(true_boxes.shape) != 3 or true_boxes.shape[-1] != 5:
+            raise ValueError(
+                f"Received true boxes of shape {tuple(true_boxes.shape)}; expected (batch, max_boxes, 5): x, y, w, h, class."
+            )
+        grid = ops.shape(head)[1:3]
+        cells = grid[0] * grid[1] * len(self.anchors)
+        predicted = ops.reshape(ops.stop_gradient(head_boxes(head, self.anchors)), (-1, cells, 4))
+        flat = ops.reshape(head, (-1, cells, 5 + self.num_classes))
+
+        valid = true_boxes[..., 2] > 0
+        regions = ops.logical_and(valid, true_boxes[..., 4] < 0)
+        valid = ops.logical_and(valid, true_boxes[..., 4] >= 0)
+        targets = self._targets(true_boxes, valid, grid)
+        teach = ops.cast(targets["alive"], "float32")
+
+        overlap, intersection = _iou(predicted[:, :, None], true_boxes[:, None, :, :4])
+        matched_cell = ops.any(
+            ops.logical_and(targets["alive"][:, None], targets["key"][:, None] == ops.arange(cells)[None, :, None]),
+            axis=2,
+        )
+        background = self._background(overlap, intersection, predicted, valid, regions, matched_cell)
+
+        taught = ops.take_along_axis(flat, targets["key"][..., None], axis=1)
+        fit, _ = _iou(ops.take_along_axis(predicted, targets["key"][..., None], axis=1), true_boxes[..., :4])
+        fit = ops.stop_gradient(fit)
+        objectness = ops.sigmoid(flat[..., 4])
+        goal = fit if self.rescore else ops.ones_like(fit)
+        return {
+            "box": ops.sum(teach * self._box(taught, true_boxes, targets), axis=1),
+            "objectness": 0.5 * self.object_scale * ops.sum(teach * (goal - ops.sigmoid(taught[..., 4])) ** 2, axis=1),
+            "background": 0.5 * self.noobject_scale * ops.sum(ops.where(background, objectness**2, 0.0), axis=1),
+            "classification": self.class_scale * ops.sum(teach * self._classification(taught, true_boxes), axis=1),
+            "prior": self._prior(flat, matched_cell),
+            "matched": ops.sum(teach, axis=1),
+            "iou_sum": ops.sum(teach * fit, axis=1),
+            "recalled": ops.sum(teach * ops.cast(fit > 0.5, "float32"), axis=1),
+        }
+
+    def _targets(self, true_boxes, valid, grid) -> dict:
+        """Cell, anchor and regression target of each true box (rule 3), and which boxes are not overwritten (rule 5)."""
+        height, width = grid
+        x, y = true_boxes[..., 0] * width, true_boxes[..., 1] * height
+        # Unused rows get width 1, so that no logarithm of zero reaches the gradient.
+        w = ops.where(valid, true_boxes[..., 2] * width, 1.0)
+        h = ops.where(valid, true_boxes[..., 3] * height, 1.0)
+        column = ops.clip(ops.floor(x), 0, width - 1)
+        row = ops.clip(ops.floor(y), 0, height - 1)
+        sizes = np.asarray(self.anchors, "float32")
+        common = ops.minimum(w[..., None], sizes[:, 0]) * ops.minimum(h[..., None], sizes[:, 1])
+        size_iou = common / ((w * h)[..., None] + sizes[:, 0] * sizes[:, 1] - common)
+        anchor = ops.argmax(size_iou, axis=-1)
+        key = (ops.cast(row, "int32") * width + ops.cast(column, "int32")) * len(sizes) + ops.cast(anchor, "int32")
+
+        order = np.arange(true_boxes.shape[1])
+        later = ops.convert_to_tensor(order[None, :] > order[:, None])
+        same = ops.logical_and(key[:, :, None] == key[:, None, :], valid[:, None, :])
+        overwritten = ops.any(ops.logical_and(same, later), axis=2)
+        prior = ops.take(ops.convert_to_tensor(sizes), anchor, axis=0)
+        return {
+            "key": key,
+            "alive": ops.logical_and(valid, ops.logical_not(overwritten)),
+            "xy": ops.stack([x - column, y - row], axis=-1),
+            "wh": ops.log(ops.stack([w, h], axis=-1) / prior),
+        }
+
+    def _background(self, overlap, intersection, predicted, valid, regions, matched_cell):
+        """Where "no object" is taught: (batch, cells) bool. Rule 1, and DontCare."""
+        best = ops.max(ops.where(valid[:, None], overlap, 0.0), axis=2)
+        covered = intersection / ops.maximum(predicted[..., 2] * predicted[..., 3], 1e-12)[..., None]
+        ignored = ops.any(ops.logical_and(regions[:, None], covered > DONTCARE_COVERAGE), axis=2)
+        kept = ops.logical_not(ops.logical_or(matched_cell, ignored))
+        return ops.logical_and(kept, best <= self.threshold)
+
+    def _box(self, taught, true_boxes, targets):
+        errors = ops.sum((targets["xy"] - ops.sigmoid(taught[..., 0:2])) ** 2, axis=-1)
+        errors = errors + ops.sum((targets["wh"] - taught[..., 2:4]) ** 2, axis=-1)
+        weight = 2.0 - true_boxes[..., 2] * true_boxes[..., 3] if self.box_weighting else 1.0
+        return 0.5 * self.coord_scale * weight * errors
+
+    def _classification(self, taught, true_boxes):
+        classes = ops.cast(ops.maximum(true_boxes[..., 4], 0.0), "int32")
+        wanted = ops.one_hot(classes, self.num_classes, dtype="float32")
+        return -ops.sum(wanted * ops.log_softmax(taught[..., 5:], axis=-1), axis=-1)
+
+    def _prior(self, flat, matched_cell):
+        if not self.prior_scale:
+            return ops.zeros_like(flat[:, 0, 0])
+        errors = ops.sum((0.5 - ops.sigmoid(flat[..., 0:2])) ** 2, axis=-1) + ops.sum(flat[..., 2:4] ** 2, axis=-1)
+        return 0.5 * self.prior_scale * ops.sum(ops.where(matched_cell, 0.0, errors), axis=1)
+
+
+def _iou(a, b):
+    """IoU and intersection of broadcastable cx, cy, w, h boxes (…, 4)."""
+    low = ops.maximum(a[..., :2] - a[..., 2:4] / 2, b[..., :2] - b[..., 2:4] / 2)
+    high = ops.minimum(a[..., :2] + a[..., 2:4] / 2, b[..., :2] + b[..., 2:4] / 2)
+    sides = ops.maximum(high - low, 0.0)
+    intersection = sides[..., 0] * sides[..., 1]
+    union = a[..., 2] * a[..., 3] + b[..., 2] * b[..., 3] - intersection
+    return intersection / ops.maximum(union, 1e-12), intersection

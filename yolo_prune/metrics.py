@@ -1,0 +1,57 @@
+"""Keras metrics of the region loss: its components, and how well the responsible anchors fit.
+
+Source: the line darknet prints every batch ("Region Avg IOU … .5R …").
+"""
+
+import keras
+from keras import ops
+
+from yolo_prune.loss import COMPONENTS, RegionLoss
+
+_RATIOS = {"average_iou": "iou_sum", "recall": "recalled"}
+
+
+@keras.saving.register_keras_serializable(package="yolo_prune")
+class RegionMetric(keras.metrics.Metric):
+    """One quantity of `RegionLoss.terms`, averaged over an epoch.
+
+    Args:
+        loss: the region loss that the model trains with.
+        quantity: a component of the loss ("box", "objectness", "background", "classification", "prior"), the mean over
+            the images; or "average_iou" / "recall", the mean IoU of the anchors' best boxes with their true boxes, and the
+            share of true boxes where it exceeds .5.
+    """
+
+    def __init__(self, loss: RegionLoss, quantity: str, name: str | None = None, dtype: str | None = "float32"):
+        super().__init__(name=name or quantity, dtype=dtype)
+        if quantity not in (*COMPONENTS, *_RATIOS):
+            raise ValueError(f"Received quantity {quantity!r}; expected one of {(*COMPONENTS, *_RATIOS)}.")
+        self.loss = loss
+        self.quantity = quantity
+        self.total = self.add_variable((), "zeros", name="total")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        terms = self.loss.terms(y_true, y_pred)
+        value = terms[_RATIOS.get(self.quantity, self.quantity)]
+        self.total.assign_add(ops.sum(value))
+        # Ratios are per true box, components per image.
+        per = ops.sum(terms["matched"]) if self.quantity in _RATIOS else ops.sum(ops.ones_like(value))
+        self.count.assign_add(per)
+
+    def result(self):
+        return ops.divide_no_nan(self.total, self.count)
+
+    def get_config(self):
+        loss = keras.saving.serialize_keras_object(self.loss)
+        return {"name": self.name, "dtype": self.dtype, "quantity": self.quantity, "loss": loss}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
+
+
+def region_metrics(loss: RegionLoss) -> list[RegionMetric]:
+    """Every metric of `loss` for `compile(metrics=…)`; "prior" only when the loss has that term."""
+    components = [name for name in COMPONENTS if name != "prior" or loss.prior_scale]
+    return [RegionMetric(loss, quantity) for quantity in (*components, *_RATIOS)]

@@ -1,0 +1,55 @@
+"""`--model` and `--weights`: a run folder, a `.keras` file or a name in the weights manifest → a model."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import keras
+
+from run_tools.errors import InputError
+from yolo_prune import detector, loss, metrics  # noqa: F401  (registers the classes that a saved model names)
+
+BEST = "best.keras"
+
+
+def model_file(source: str | Path) -> Path:
+    """The `.keras` file meant by a run folder or a file; InputError when there is none."""
+    path = Path(source)
+    if path.is_dir():
+        path = path / BEST
+        if not path.is_file():
+            raise InputError(
+                f"{source}: a folder without {BEST}", "a finished run folder", "train it to its first epoch"
+            )
+    if not path.is_file():
+        raise InputError(f"{source}: no such file", "a run folder or a .keras file", "check the path")
+    return path
+
+
+def load_model(source: str | Path, compile: bool = False) -> keras.Model:
+    """A saved model, in Keras's safe mode.
+
+    Args:
+        source: a run folder (its best checkpoint) or a `.keras` file.
+        compile: restore optimizer and loss as well.
+
+    Raises:
+        InputError: when there is no such file or it does not hold a model.
+    """
+    path = model_file(source)
+    # Keras says "file not found" of an archive that was cut off.
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}, which is no whole .keras archive", "a .keras model of this project", "copy it again")
+    try:
+        return keras.saving.load_model(path, compile=compile, safe_mode=True)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: {reason}", "a .keras model of this project", "train or export it again") from error
+
+
+def load_detector(source: str | Path) -> "detector.YoloV2":
+    """Like `load_model`, for verbs that need boxes: InputError when the model is no `YoloV2`."""
+    model = load_model(source)
+    if not isinstance(model, detector.YoloV2):
+        raise InputError(f"{source}: a {type(model).__name__}", "a YoloV2 detector", "give a model that `train` saved")
+    return model

@@ -1,0 +1,61 @@
+"""The options of `yolo-prune`'s verbs; nothing here loads Keras."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from run_tools.config import option, positional
+
+MODEL_HELP = "run folder or .keras file"
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Judge a detector on a split: paper 003's precision and recall, one-to-one, KITTI's AP and COCO's AP."""
+
+    model: Path = option(help=MODEL_HELP)
+    data: Path = option(help="compiled HDF5 file")
+    split: str = option("test", help="split of the file")
+    metrics: tuple[str, ...] = option(
+        ("paper", "coco"), help="any of paper, kitti, coco; commas or blanks between them"
+    )
+    score: float = option(0.7, help="score threshold of precision and recall", minimum=0.0, maximum=1.0)
+    batch_size: int = option(16, help="images a forward pass", minimum=1)
+    pictures: Path | None = option(None, help="folder for pictures with truth and detections")
+    picture_count: int = option(20, help="how many pictures, spread over the split", minimum=1)
+    picture_score: float = option(0.3, help="least score drawn", minimum=0.0, maximum=1.0)
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """Find objects in pictures: draws them and writes KITTI result files."""
+
+    image: tuple[Path, ...] = positional(help="pictures", many=True)
+    model: Path = option(help=MODEL_HELP)
+    out: Path = option(help="folder for NAME.png and results/NAME.txt")
+    score: float = option(0.3, help="least score drawn", minimum=0.0, maximum=1.0)
+    result_score: float = option(0.005, help="least score in the result files", minimum=0.0, maximum=1.0)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write a detector for other runtimes, checked after reading it back."""
+
+    model: Path = option(help=MODEL_HELP)
+    out: Path = option(help="folder; holds one folder a format")
+    formats: tuple[Literal["saved_model"], ...] = option(("saved_model",), help="formats")
+    nms: bool = option(False, help="decode and suppress inside")
+    score: float = option(0.005, help="least score, with --nms", minimum=0.0, maximum=1.0)
+    iou: float = option(0.45, help="suppression threshold, with --nms", minimum=0.0, maximum=1.0)
+    limit: int = option(100, help="most detections an image, with --nms", minimum=1)
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """The whole main job on built-in synthetic scenes: render, compile, train, evaluate, export, draw, report."""
+
+    out: Path = option(Path("runs/demo"), help="run folder")
+    images: int = option(480, help="synthetic scenes", minimum=30)
+    epochs: int = option(36, help="passes over the training scenes", minimum=1)
+    input: str = option("832x256", help="network input WxH, multiples of 32")
+    seed: int = option(0, help="of scenes and training")

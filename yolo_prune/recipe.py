@@ -1,0 +1,130 @@
+"""What a training is: data, network, stages. One frozen dataclass for YAML, the command line and Python."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from data_tools.augment import Augment
+from run_tools.config import option
+from run_tools.errors import InputError
+
+SCHEDULES = ("cosine", "constant")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a training: which layers learn, how long and how fast.
+
+    Attributes:
+        train: "all"; "head", the last convolution; "top:N", the last N convolutions with their batch-norms; or "norm",
+            the batch-norms alone. A frozen batch-norm uses its stored statistics.
+        epochs: passes over the training split, at least 1.
+        learning_rate: the largest one of the stage.
+        schedule: "cosine", down to a hundredth at the end of the stage, or "constant".
+        warmup: steps that raise the learning rate from 0.
+        prior_scale: `RegionLoss.prior_scale` during this stage; darknet's .01 steadies the first 12,800 images.
+    """
+
+    train: str = "all"
+    epochs: int = 50
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    warmup: int = 100
+    prior_scale: float = 0.0
+
+    def __post_init__(self):
+        if self.epochs < 1 or not self.learning_rate > 0 or self.warmup < 0 or self.prior_scale < 0:
+            raise InputError(
+                f"stage {self}",
+                "epochs of at least 1, a learning rate above 0, warmup and prior_scale from 0",
+                "mend it",
+            )
+        if self.schedule not in SCHEDULES:
+            raise InputError(f"schedule {self.schedule!r}", f"one of {', '.join(SCHEDULES)}", "choose one")
+        check_train(self.train)
+
+    @classmethod
+    def parse(cls, text: str) -> "Stage":
+        """ "all:50:1e-3" or "top:3:20:1e-4:constant": what trains, epochs, learning rate, and optionally the schedule."""
+        parts = text.split(":")
+        if parts[0] == "top" and len(parts) > 1:
+            parts[:2] = [":".join(parts[:2])]
+        if not 2 <= len(parts) <= 4:
+            raise InputError(f"stage {text!r}", "WHAT:EPOCHS[:LEARNING_RATE[:SCHEDULE]]", "for example all:50:1e-3")
+        try:
+            numbers = [int(parts[1])] + [float(part) for part in parts[2:3]]
+        except ValueError:
+            raise InputError(f"stage {text!r}", "a whole number of epochs and a learning rate", "all:50:1e-3") from None
+        return cls(parts[0], *numbers, **({"schedule": parts[3]} if len(parts) == 4 else {}))
+
+
+def check_train(train: str) -> int | None:
+    """N of "top:N", else None; InputError for anything that `Stage.train` does not name."""
+    if train in ("all", "head", "norm"):
+        return None
+    kind, _, count = train.partition(":")
+    if kind != "top" or not count.isdigit() or int(count) < 1:
+        raise InputError(f"train {train!r}", "all, head, top:N or norm", "for example top:5")
+    return int(count)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Train a detector in stages; a run that was cut off goes on where it stopped."""
+
+    data: Path = option(help="compiled HDF5 file with the splits train and val")
+    out: Path = option(help="run folder; an unfinished run there is resumed")
+    input: str | None = option(None, help="network input WxH, multiples of 32; default: the stored size")
+    variant: Literal["full", "tiny"] = option("tiny", help="network")
+    widths: tuple[int, ...] | None = option(None, help="channels of every convolution but the head")
+    width_multiplier: float = option(1.0, help="factor on the published widths")
+    classes: Literal["merged", "kitti", "coco"] = option("merged", help="class set of the head")
+    anchors: str = option("kmeans", help="kmeans (of the training boxes), coco, voc, tiny-voc, or w,h;w,h;... in cells")
+    anchor_count: int = option(5, help="anchors found by kmeans", minimum=1)
+    stages: tuple[Stage, ...] = option(
+        (Stage(),), help="WHAT:EPOCHS[:RATE[:SCHEDULE]] each; WHAT: all, head, top:N, norm"
+    )
+    weights: Path | None = option(None, help="warm start: run folder, .keras, or .npz in Keras layout")
+    batch_size: int = option(16, help="images a step", minimum=1)
+    optimizer: Literal["adam", "sgd"] = option("adam", help="optimizer; sgd has momentum .9")
+    weight_decay: float = option(0.0, help="decoupled weight decay of the kernels", minimum=0.0)
+    clip_norm: float | None = option(10.0, help="global gradient norm above which gradients are scaled down")
+    augment: Augment | None = option(Augment(), help="random changes of training images; null for none")
+    monitor: Literal["val_ap50", "val_loss"] = option("val_ap50", help="what the best checkpoint is best by")
+    monitor_every: int = option(1, help="epochs between validations", minimum=1)
+    patience: int | None = option(None, help="stop after so many epochs without a better checkpoint", minimum=1)
+    images_every: int = option(5, help="epochs between pictures in TensorBoard", minimum=1)
+    mixed_precision: bool = option(False, help="float16 compute on a GPU, float32 head and loss")
+    distribute: Literal["none", "mirrored", "multihost"] = option("none", help="several GPUs, or several hosts (JAX)")
+    seed: int = option(0, help="of weights, shuffling and augmentation")
+    workers: int = option(1, help="threads that prepare batches", minimum=1)
+    limit: int | None = option(
+        None, help="use only the first N training images and validate on them: an overfitting check"
+    )
+
+    def __post_init__(self):
+        if not self.stages:
+            raise InputError("no stages", "at least one", "for example --stages all:50:1e-3")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where each stage begins and ends, in epochs counted over the whole training."""
+
+    stages: tuple[Stage, ...]
+    starts: tuple[int, ...] = field(init=False)
+
+    def __post_init__(self):
+        starts = [0]
+        for stage in self.stages[:-1]:
+            starts.append(starts[-1] + stage.epochs)
+        object.__setattr__(self, "starts", tuple(starts))
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all stages together."""
+        return self.starts[-1] + self.stages[-1].epochs
+
+    def end(self, index: int) -> int:
+        """The epoch at which stage `index` is done."""
+        return self.starts[index] + self.stages[index].epochs

@@ -1,0 +1,90 @@
+"""The verbs' results as text for people."""
+
+from typing import Any
+
+from yolo_prune.evaluation.tables import aligned
+from yolo_prune.evaluation.tables import table as metric_tables
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with fixed digits, or a dash for one that does not exist."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def train_table(result: dict[str, Any]) -> str:
+    """The result of `train`."""
+    best = number(result["best"], 4)
+    minutes = result["seconds"] / 60
+    return (
+        f"{result['out']}: {result['epochs']} epochs of {result['images']} images in {minutes:.1f} min, "
+        f"{result['parameters']:,} parameters\nbest {result['monitor']} {best} in epoch {(result['best_epoch'] or 0) + 1}"
+    )
+
+
+def main_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The headline of an evaluation: AP50, both kinds of precision and recall, and counts, one row a class with truth.
+
+    Returns:
+        `(head, rows)`, all texts.
+    """
+    score = result["run"]["score"]
+    head = ["class", "true boxes", "AP50", "AP", f"precision at {score:g}", "recall", "paper's precision", "recall"]
+    rows = []
+    for name, count in result["truth"].items():
+        if not count:
+            continue
+        coco = result.get("coco", {}).get(name, {})
+        one, paper = (result.get(kind, {}).get(name, {}) for kind in ("one_to_one", "paper"))
+        values = [coco.get("AP50"), coco.get("AP"), one.get("precision"), one.get("recall")]
+        values += [paper.get("precision"), paper.get("recall")]
+        rows.append([name, str(count), *map(number, values)])
+    return head, rows
+
+
+def run_lines(run: dict[str, Any]) -> str:
+    """Where an evaluation's numbers come from, in a sentence or two."""
+    height, width = run["input"]
+    told = f"{run['model']} on {run['images']} images of the split {run['split']} of {run['data']} ({run['source']}); "
+    told += f"input {width}x{height}, {run['parameters']:,} parameters"
+    if run.get("epochs"):
+        told += (
+            f"; trained {run['epochs']} epochs of {run['train_images']} images in {run['train_seconds'] / 60:.0f} min, "
+            f"best epoch {(run['best_epoch'] or 0) + 1}"
+        )
+    return told
+
+
+def evaluate_table(result: dict[str, Any]) -> str:
+    """The result of `evaluate`: the headline, then one table a metric."""
+    head, rows = main_table(result)
+    return "\n\n".join([run_lines(result["run"]), aligned(head, rows), metric_tables(result)])
+
+
+def detect_table(result: dict[str, Any]) -> str:
+    """The result of `detect`: what was found in each picture."""
+    lines = []
+    for name, counts in result["images"].items():
+        lines.append(f"{name}: " + (", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing"))
+    return "\n".join([*lines, f"pictures and results in {result['out']}"])
+
+
+def export_table(result: dict[str, Any]) -> str:
+    """The result of `export`: one line a format."""
+    return "\n".join(
+        f"{name}: {told['path']}, {told['bytes'] / 1e6:.2f} MB, "
+        f"{'with' if told['nms'] else 'without'} suppression, differs from the model by at most {told['max_difference']:.1g}"
+        for name, told in result.items()
+    )
+
+
+def demo_table(result: dict[str, Any]) -> str:
+    """The result of `demo`."""
+    head, rows = main_table(result["evaluation"])
+    return "\n".join(
+        [
+            "synthetic street scenes, not real images",
+            aligned(head, rows),
+            "",
+            f"{result['seconds'] / 60:.1f} min; open {result['report']}",
+        ]
+    )

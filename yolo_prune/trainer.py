@@ -1,0 +1,229 @@
+"""`Trainer`: the staged recipes, resumed exactly where they were cut off.
+
+Source: paper 003, section 5.1 and appendix A.2.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from data_tools import anchors as anchor_tools
+from data_tools import stats
+from data_tools.pipeline import Batches, batches
+from data_tools.store import Store, open_store
+from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
+from run_tools.files import parse_size
+from run_tools.folder import RunFolder
+from yolo_prune import checkpoint, distribution
+from yolo_prune.anchors import as_anchors
+from yolo_prune.class_map import class_set
+from yolo_prune.detector import YoloV2
+from yolo_prune.freeze import freeze
+from yolo_prune.loss import COMPONENTS, RegionLoss
+from yolo_prune.metrics import region_metrics
+from yolo_prune.models import load_model
+from yolo_prune.monitor import Pictures, ValidationAP
+from yolo_prune.network import STRIDE, check_image_size
+from yolo_prune.recipe import Plan, Stage, TrainConfig
+from yolo_prune.transfer import transfer
+
+FINAL_RATE = 0.01
+"""Where the cosine ends, as a fraction of the stage's learning rate."""
+
+
+@contextlib.contextmanager
+def _precision(mixed: bool) -> Iterator[None]:
+    """Within: float16 compute where asked for. After: what the process had before."""
+    before = keras.config.dtype_policy()
+    try:
+        if mixed:
+            keras.config.set_dtype_policy("mixed_float16")
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+class Trainer:
+    """Runs one `TrainConfig`.
+
+    Args:
+        config: everything the training depends on.
+        verbose: Keras's `fit` verbosity.
+
+    Attributes:
+        model: the `YoloV2`, once `fit` has begun.
+
+    Example:
+        >>> Trainer(TrainConfig(data=Path("kitti.h5"), out=Path("runs/kitti"), stages=(Stage("all", 50),))).fit()
+    """
+
+    def __init__(self, config: TrainConfig, verbose: int | str = "auto"):
+        self.config = config
+        self.verbose = verbose
+        self.plan = Plan(config.stages)
+        self.classes = class_set(config.classes)
+        self.store: Store = open_store(config.data)
+        self.lookup = self.classes.lookup(self.store.class_names)
+        self.image_size = check_image_size(parse_size(config.input) if config.input else self.store.image_size)
+        self.model: YoloV2 | None = None
+
+    def fit(self) -> dict[str, Any]:
+        """Trains, or goes on training.
+
+        Returns:
+            `{"out", "epochs", "best", "best_epoch", "monitor", "seconds", "parameters"}`; the checkpoints lie in the folder.
+
+        Raises:
+            InputError: for data, weights or a run folder that do not fit the config.
+            TrainingDiverged: at the first loss that is not finite.
+        """
+        with RunFolder(self.config.out).create(self.config) as folder:
+            state = folder.read_state()
+            keras.utils.set_random_seed(self.config.seed)
+            with distribution.scope(self.config.distribute), _precision(self.config.mixed_precision):
+                if state:
+                    self._restore(folder, state)
+                else:
+                    # A run that was cut off in its first epoch may have logged it.
+                    folder.truncate(lambda row: False)
+                    self._start()
+                if not (state and state["finished"]):
+                    self._run_stages(folder, state)
+                    checkpoint.finish(folder)
+            return self._summary(folder)
+
+    def _start(self) -> None:
+        anchors = self._anchors()
+        self.model = YoloV2(
+            len(self.classes.names),
+            anchors,
+            self.image_size,
+            variant=self.config.variant,
+            width_multiplier=self.config.width_multiplier,
+            widths=self.config.widths,
+            class_names=self.classes.names,
+        )
+        if self.config.weights is not None:
+            result = transfer(self.model, self.config.weights)
+            print(f"weights of {self.config.weights}: loaded {', '.join(result.loaded)}")
+            for name, reason in result.skipped.items():
+                print(f"  {name} starts fresh: {reason}")
+            for note in result.notes:
+                print(f"  {note}")
+
+    def _restore(self, folder: RunFolder, state: dict[str, Any]) -> None:
+        """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""
+        self.model = load_model(folder.path(state["checkpoint"]), compile=True)
+        folder.truncate(lambda row: row.get("epoch", -1) < state["epoch"])
+        print(f"resuming {self.config.out} after epoch {state['epoch']} of {self.plan.epochs}")
+
+    def _anchors(self) -> tuple[tuple[float, float], ...]:
+        text = self.config.anchors
+        if text != "kmeans":
+            return as_anchors([pair.split(",") for pair in text.split(";")] if "," in text else text)
+        sizes = stats.sizes(self.store["train"], tuple(np.flatnonzero(self.lookup >= 0)))
+        stretch = np.array(self.image_size[::-1]) / np.array(self.store.image_size[::-1])
+        found = anchor_tools.kmeans(sizes * stretch / STRIDE, self.config.anchor_count, seed=self.config.seed)
+        return as_anchors(np.round(found, 4))
+
+    def _run_stages(self, folder: RunFolder, state: dict[str, Any] | None) -> None:
+        done = state["epoch"] if state else 0
+        feed = self._feed("train", self.config.augment)
+        for index, stage in enumerate(self.plan.stages):
+            end = self.plan.end(index)
+            if done >= end:
+                continue
+            # Cut off after the stage ran out of patience and before the next one had an epoch.
+            if done > self.plan.starts[index] and checkpoint.out_of_patience(
+                state or {}, self.plan.starts[index], self.config.patience
+            ):
+                done = end
+                continue
+            # Inside a stage the restored model brings its optimizer; at its beginning a new one is due.
+            if done == self.plan.starts[index] or not getattr(self.model, "compiled", False):
+                self._compile(stage, len(feed))
+            feed.epoch = done
+            history = self.model.fit(
+                feed,
+                validation_data=self._feed("val", None),
+                initial_epoch=done,
+                epochs=end,
+                callbacks=self._callbacks(folder, index, feed),
+                validation_freq=self.config.monitor_every,
+                shuffle=False,
+                verbose=self.verbose,
+            )
+            done = end
+            if self.model.stop_training and len(history.epoch) < stage.epochs:
+                print(f"stage {stage.train}: no better checkpoint for {self.config.patience} epochs")
+
+    def _feed(self, split: str, augment) -> Batches:
+        config = self.config
+        return batches(
+            self.store,
+            "train" if config.limit else split,
+            config.batch_size,
+            input_size=self.image_size,
+            class_map=self.lookup,
+            augment=augment,
+            shuffle=split == "train",
+            seed=config.seed,
+            workers=config.workers,
+            limit=config.limit,
+        )
+
+    def _compile(self, stage: Stage, steps: int) -> None:
+        names = freeze(self.model, stage.train)
+        print(f"stage {stage.train}: {len(names)} layers learn, {stage.epochs} epochs of {steps} steps")
+        loss = RegionLoss(self.model.anchors, self.model.num_classes, prior_scale=stage.prior_scale)
+        self.model.compile(self._optimizer(stage, steps), loss=loss, metrics=region_metrics(loss))
+
+    def _optimizer(self, stage: Stage, steps: int) -> keras.optimizers.Optimizer:
+        total, warmup = stage.epochs * steps, min(stage.warmup, stage.epochs * steps // 2)
+        rate: Any = stage.learning_rate
+        if stage.schedule == "cosine":
+            begin = {"initial_learning_rate": 0.0, "warmup_target": rate, "warmup_steps": warmup} if warmup else {}
+            rate = keras.optimizers.schedules.CosineDecay(
+                **{"initial_learning_rate": rate, "decay_steps": max(1, total - warmup), "alpha": FINAL_RATE, **begin}
+            )
+        common = {"global_clipnorm": self.config.clip_norm, "weight_decay": self.config.weight_decay or None}
+        if self.config.optimizer == "sgd":
+            optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(rate, momentum=0.9, **common)
+        else:
+            optimizer = keras.optimizers.Adam(rate, **common)
+        if self.config.weight_decay:
+            # Decay of scales and offsets would pull batch-norms towards switching their channels off.
+            optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+        return optimizer
+
+    def _callbacks(self, folder: RunFolder, index: int, feed: Batches) -> list[keras.callbacks.Callback]:
+        config, stage = self.config, self.plan.stages[index]
+        split = "train" if config.limit else "val"
+        logdir = folder.path("tensorboard")
+        names = self.classes.names
+        found: list[keras.callbacks.Callback] = [
+            NanStop(COMPONENTS, lambda batch: "images " + ", ".join(feed.ids(batch % len(feed)))),
+            ValidationAP(self.store, split, self.lookup, names, config.monitor_every, config.limit),
+            JsonLines(folder, {"stage": f"{index}:{stage.train}"}),
+            TensorBoardScalars(logdir),
+            Pictures(logdir / "pictures", self.store, split, self.lookup, names, config.images_every),
+            checkpoint.Checkpoint(folder, config.monitor, index, config.patience, self.plan.starts[index]),
+        ]
+        return found
+
+    def _summary(self, folder: RunFolder) -> dict[str, Any]:
+        state, rows = folder.read_state() or {}, folder.metrics()
+        return {
+            "out": str(self.config.out),
+            "epochs": state["epoch"],
+            "monitor": state["monitor"],
+            "best": state["best"],
+            "best_epoch": state["best_epoch"],
+            "seconds": round(sum(row.get("seconds", 0.0) for row in rows), 1),
+            "images": len(self.store["train"]),
+            "parameters": int(self.model.count_params()),
+            "anchors": [list(np.round(pair, 3)) for pair in self.model.anchors],
+        }
