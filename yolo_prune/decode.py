@@ -71,7 +71,9 @@ def decode(logits, anchors: Sequence[Sequence[float]], num_classes: int):
     """
     head = split_head(logits, anchors, num_classes)
     boxes = head_boxes(head, anchors)
-    scores = ops.sigmoid(head[..., 4:5]) * ops.softmax(head[..., 5:], axis=-1)
+    # A single class is certain; Keras warns of a softmax over one number.
+    classes = ops.softmax(head[..., 5:], axis=-1) if num_classes > 1 else ops.ones_like(head[..., 5:])
+    scores = ops.sigmoid(head[..., 4:5]) * classes
     count = int(np.prod(head.shape[1:4])) if None not in head.shape[1:4] else -1
     return ops.reshape(boxes, (-1, count, 4)), ops.reshape(scores, (-1, count, num_classes))
 

@@ -28,30 +28,32 @@ def plan(rng: np.random.Generator) -> Plan:
     buildings = _buildings(kind, road, rng)
     trees = _trees(kind, road, buildings, rng)
     hedges = _hedges(kind, road, rng)
-    instances = tuple(i for i in traffic.populate(kind, road, rng) if not _screened(i, road, (*buildings, *hedges)))
+    instances = tuple(_unscreened(traffic.populate(kind, road, rng), road, (*buildings, *hedges)))
     return Plan(kind, road, buildings, trees, hedges, instances, light, _look(light, rng))
 
 
-def _screened(instance: Instance, road: Road, walls: tuple[Building | Hedge, ...]) -> bool:
-    """Whether a house or hedge stands between the camera and any corner of an object.
+def _unscreened(instances: tuple[Instance, ...], road: Road, walls: tuple[Building | Hedge, ...]) -> list[Instance]:
+    """Those objects no corner of which a house or hedge hides from the camera.
 
     Walls are drawn before objects, so what they would hide must not be in the scene.
     """
-    for x, z in instance.footprint():
-        for wall in walls:
-            if x * wall.side <= 0:
-                continue
-            depths = np.linspace(max(wall.start, 0.5), max(wall.end, 0.5), 5)
-            lines = wall.side * road.x(wall.side * wall.offset, depths)
-            # In a picture's columns x / z: the wall covers those between its ends, at a depth found between them.
-            columns = lines / depths
-            column = wall.side * x / z
-            if columns.min() <= column <= columns.max() and z > np.interp(-column, -columns, depths) + 0.2:
-                return True
-            face = (lines[0] / depths[0], (lines[0] + getattr(wall, "depth", 2.0)) / depths[0])
-            if wall.start > 0.5 and face[0] <= column <= face[1] and z > wall.start:
-                return True
-    return False
+    if not instances:
+        return []
+    corners = np.stack([instance.footprint() for instance in instances])
+    x, z = corners[..., 0], corners[..., 1]
+    hidden = np.zeros(len(instances), bool)
+    for wall in walls:
+        depths = np.linspace(max(wall.start, 0.5), max(wall.end, 0.5), 5)
+        lines = wall.side * road.x(wall.side * wall.offset, depths)
+        # In a picture's columns x / z: the wall covers those between its ends, at a depth found between them.
+        columns, column = lines / depths, wall.side * x / z
+        within = (columns.min() <= column) & (column <= columns.max())
+        behind = within & (z > np.interp(-column, -columns, depths) + 0.2)
+        if wall.start > 0.5:
+            end = (lines[0] + getattr(wall, "depth", 2.0)) / depths[0]
+            behind |= (columns[0] <= column) & (column <= end) & (z > wall.start)
+        hidden |= (behind & (wall.side * x > 0)).any(1)
+    return [instance for instance, gone in zip(instances, hidden, strict=True) if not gone]
 
 
 def _light(rng: np.random.Generator) -> Light:

@@ -7,6 +7,7 @@ frame: x forward, y down with 0 on the ground, z to the left, so that KITTI's `r
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -46,7 +47,7 @@ class Mesh:
     detail: np.ndarray
     solid: np.ndarray
 
-    @property
+    @functools.cached_property
     def size(self) -> tuple[float, float, float]:
         """Height, width, length in metres of the bounding box."""
         low, high = self.vertices.min(0), self.vertices.max(0)

@@ -13,6 +13,7 @@ from data_tools.scenes.meshes import Mesh
 
 SHIFT = 3  # fractional bits of the coordinates given to OpenCV
 MIN_DEPTH = 0.3  # metres; nothing nearer to the camera plane is drawn
+_SIGNS = np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)]) / 2
 Colour = tuple[float, float, float]
 
 
@@ -94,9 +95,10 @@ class Instance:
     def footprint(self) -> np.ndarray:
         """Corners (4, 2) of its rectangle on the road as x, z, in order around it."""
         _, width, length = self.size
-        signs = np.array([(1, 1), (1, -1), (-1, -1), (-1, 1)]) / 2
-        corners = np.stack([signs[:, 0] * length, np.zeros(4), signs[:, 1] * width], 1)
-        return ((corners @ rotation(self.rotation_y).T) + self.position)[:, [0, 2]]
+        c, s = np.cos(self.rotation_y), np.sin(self.rotation_y)
+        along, across = _SIGNS[:, 0] * length, _SIGNS[:, 1] * width
+        x, z = self.location
+        return np.stack([x + c * along + s * across, z - s * along + c * across], 1)
 
 
 @dataclasses.dataclass(frozen=True)
