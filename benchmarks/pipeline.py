@@ -72,7 +72,7 @@ def write_ours(path: Path, images: np.ndarray) -> None:
         "ids": fixed_text([f"{index:06d}" for index in range(count)]),
         "original_size": np.full((count, 2), (height, width), np.int32),
     }
-    attributes = {
+    attributes: dict[str, object] = {
         "schema": SCHEMA,
         "source": "random pixels",
         "class_names": json.dumps([f"class {index}" for index in range(8)]),

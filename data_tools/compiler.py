@@ -82,14 +82,14 @@ class DataCompiler:
         if split == "drive" and not known:
             raise InputError(
                 f"split 'drive' for {self.extractor.source} without drives",
-                "devkit/train_mapping.txt and devkit/train_rand.txt in the root",
-                "add them or use --split random",
+                "an extractor that knows groups (KITTI: devkit/train_mapping.txt and train_rand.txt in the root)",
+                "add these or use --split random",
             )
         if split == "standard" and self.extractor.standard_splits() is None:
             raise InputError(
                 f"split 'standard' for {self.extractor.source} without lists",
-                "ImageSets/train.txt and ImageSets/val.txt in the root",
-                "add them or use --split drive or random",
+                "an extractor with published lists (KITTI: ImageSets/train.txt and val.txt in the root)",
+                "add these or use --split drive or random",
             )
         return split, []
 

@@ -23,8 +23,9 @@ class Batches(keras.utils.PyDataset):
     """The feed of `batches`; `self[i]` is batch i of the current epoch.
 
     A batch depends on the seed, the epoch and its index alone, never on threads or on what was read before, so a
-    resumed training sees what an uninterrupted one would have seen: set `epoch` first. Keras's `fit` shuffles the order
-    of batches by Python's own `random`; pass it `shuffle=False` (images are shuffled here) to keep the order too.
+    resumed training sees what an uninterrupted one would have seen: set `epoch` before each `fit`. Keras's `fit` calls
+    `on_epoch_end` also before its first epoch, so it begins with `epoch` + 1. It shuffles the order of batches by
+    Python's own `random`; pass it `shuffle=False` (images are shuffled here) to keep the order too.
 
     Attributes:
         epoch: which shuffle and which augmentations are drawn; advances after every pass.

@@ -1,5 +1,6 @@
 """`yolo-prune`: train, judge, use and export a detector."""
 
+import os
 from collections.abc import Sequence
 
 from run_tools import cli
@@ -64,4 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code: 0 on success, 2 on bad input.
     """
+    # TensorFlow calls a machine without a GPU an error; what goes wrong in earnest comes back as an exception.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return cli.main(PROGRAM, VERBS, argv)

@@ -1,5 +1,6 @@
 """A detector as a SavedModel: the raw head, or finished detections."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from yolo_prune.detector import YoloV2
 from yolo_prune.records import Detections
 
 TOLERANCE = 1e-4
-"""Largest difference allowed between a model and its SavedModel: of the raw head relative to its largest value, of boxes
-relative to the image, of scores as they are."""
+"""Largest difference allowed between a model and its SavedModel: of the raw head relative to its largest value, of
+boxes relative to the image, of scores as they are."""
 
 NEAR_TIES = 0.02
 """Share of detections that may be without a counterpart: where two scores or an overlap and its threshold differ in the
@@ -42,8 +43,8 @@ def export_saved_model(
         limit: most detections an image, with `nms`.
 
     Returns:
-        `{"path", "nms", "input" (height, width), "class_names", "bytes", "max_difference", "compared"}`; the last is how
-        many detections, or values of the head, were compared.
+        `{"path", "nms", "input" (height, width), "class_names", "bytes", "max_difference", "compared"}`; the last is
+        how many detections, or values of the head, were compared.
 
     Raises:
         InputError: when the folder cannot be written or the reloaded model answers otherwise; `path` is then as before.
@@ -60,17 +61,26 @@ def export_saved_model(
         ),
     }
 
+    requests = _requests(model)
+    wanted: Any = model.predict_on_batch(requests["serving_default"])
+    if nms:
+        wanted = model.detect(requests["uint8"], score, iou, limit)
+
     def check(written: Path) -> tuple[float, int, int]:
-        differs = [
-            _compare_detections(model, written, *request, score, iou, limit) if nms else _compare_head(model, written, *request)
-            for request in _requests(model)
-        ]
-        return max(d for d, _ in differs), sum(n for _, n in differs), exporter.folder_bytes(written)
+        worst, compared = 0.0, 0
+        for signature, images in requests.items():
+            answer = exporter.run_saved_model(written, images, signature)
+            difference, count = (
+                _compare_detections(wanted, answer, score, limit) if nms else _compare_head(wanted, answer)
+            )
+            worst, compared = max(worst, difference), compared + count
+        return worst, compared, exporter.folder_bytes(written)
 
     try:
         difference, compared, size = exporter.saved_model(path, model, functions, check)
     except _Differs as error:
-        raise InputError(f"{path}, whose answers differ from the model's ({error})", "the same answers", "export again") from None
+        received = f"a SavedModel that answers otherwise than its model ({error})"
+        raise InputError(received, "the same answers", "export it with the versions it was trained with") from None
     return {
         "path": str(path),
         "nms": nms,
@@ -110,55 +120,49 @@ def _detections(model: YoloV2, score: float, iou: float, limit: int):
     return detect
 
 
-def _requests(model: YoloV2) -> list[tuple[str, np.ndarray]]:
-    """Signature and input of each comparison. Streets, because a trained detector finds nothing in noise."""
+def _requests(model: YoloV2) -> dict[str, np.ndarray]:
+    """Signature → images to compare on. Streets, because a trained detector finds nothing in noise."""
     height, width = model.image_size
     size = (max(height, street.SMALLEST[0]), max(width, street.SMALLEST[1]))
     scenes = [resize(street.render(0, index, size).image, model.image_size) for index in range(CHECK_IMAGES)]
     pixels = np.stack(scenes)
-    return [("serving_default", pixels.astype(np.float32) / np.float32(255)), ("uint8", pixels)]
+    floats = pixels.astype(np.float32) / np.float32(255)
+    if not np.isfinite(model.predict_on_batch(floats)).all():
+        raise InputError("a model whose answers are not finite", "numbers", "train it again")
+    return {"serving_default": floats, "uint8": pixels}
 
 
-def _as_float(images: np.ndarray) -> np.ndarray:
-    return images.astype(np.float32) / np.float32(255) if images.dtype == np.uint8 else images
-
-
-def _compare_head(model: YoloV2, path: Path, signature: str, images: np.ndarray) -> tuple[float, int]:
+def _compare_head(wanted: np.ndarray, answer: dict[str, np.ndarray]) -> tuple[float, int]:
     """Largest difference relative to the head's largest value, and how many values were compared."""
-    wanted = model.predict_on_batch(_as_float(images))
-    answer = exporter.run_saved_model(path, images, signature)["logits"]
-    if not (np.isfinite(wanted).all() and np.isfinite(answer).all()):
-        raise _Differs("values that are not finite")
-    difference = float(np.abs(answer - wanted).max() / max(1.0, float(np.abs(wanted).max())))
-    if difference > TOLERANCE:
-        raise _Differs(f"{signature}: by {difference:.2g} of the largest value, at most {TOLERANCE:g} allowed")
-    return difference, answer.size
+    difference = float(np.abs(answer["logits"] - wanted).max() / max(1.0, float(np.abs(wanted).max())))
+    if not difference <= TOLERANCE:  # NaN is no agreement either
+        raise _Differs(f"by {difference:.2g} of the largest value, at most {TOLERANCE:g} allowed")
+    return difference, wanted.size
 
 
 def _compare_detections(
-    model: YoloV2, path: Path, signature: str, images: np.ndarray, score: float, iou: float, limit: int
+    wanted: Sequence[Detections], answer: dict[str, np.ndarray], score: float, limit: int
 ) -> tuple[float, int]:
-    """Largest difference between the model's own detections and their counterparts, and how many were compared."""
-    answer = exporter.run_saved_model(path, images, signature)
+    """Largest difference between detections and their counterparts, and how many were compared."""
     worst, compared, alone = 0.0, 0, 0
-    for index, wanted in enumerate(model.detect(_as_float(images), score, iou, limit)):
+    for index, expected in enumerate(wanted):
         count = int(answer["count"][index])
         found = Detections(*(answer[name][index, :count] for name in ("boxes", "scores", "classes")))
         # What scores no more than the threshold, or than the last of a full list, may be in one list and not the other.
-        full = [float(each.scores[-1]) for each in (wanted, found) if len(each) == limit]
+        full = [float(each.scores[-1]) for each in (expected, found) if len(each) == limit]
         certain = max([score, *full]) + TOLERANCE
-        for one, other in ((wanted, found), (found, wanted)):
-            apart = _apart(one.take(one.scores > certain), other)
-            compared += len(apart)
-            alone += int((apart > TOLERANCE).sum())
-            worst = max([worst, *apart[apart <= TOLERANCE].tolist()])
+        for ones, others in ((expected, found), (found, expected)):
+            apart = _apart(ones.take(ones.scores > certain), others)
+            agreed = apart <= TOLERANCE
+            compared, alone = compared + len(apart), alone + int((~agreed).sum())
+            worst = max([worst, *apart[agreed].tolist()])
     if alone > NEAR_TIES * compared:
-        raise _Differs(f"{signature}: {alone} of {compared} detections have no counterpart")
+        raise _Differs(f"{alone} of {compared} detections have no counterpart")
     return worst, compared
 
 
 def _apart(ones: Detections, others: Detections) -> np.ndarray:
-    """For each detection the largest difference in box and score to its nearest counterpart of the same class, float (n,)."""
+    """Largest difference in box and score of each detection to its nearest one of the same class, float (n,)."""
     if not len(others):
         return np.full(len(ones), np.inf)
     sides = np.abs(ones.boxes[:, None] - others.boxes[None]).max(axis=-1)

@@ -1,8 +1,10 @@
 """A detector over a split: truths and detections in pixels of the original images, ready for the metrics."""
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
+from tqdm import tqdm
 
 from data_tools import boxes as box_tools
 from data_tools.image_files import resize
@@ -53,6 +55,7 @@ def predictions(
     limit: int = 100,
     batch_size: int = 16,
     count: int | None = None,
+    progress: bool = False,
 ) -> Iterator[Detections]:
     """Detections of each image of a split, in pixels of the original image.
 
@@ -64,13 +67,18 @@ def predictions(
         limit: most detections an image.
         batch_size: images a forward pass, and in memory.
         count: only the first so many images of the split; None: all.
+        progress: show a bar.
 
     Yields:
         One `Detections` an image, in the order of the split.
     """
     count = len(view) if count is None else min(count, len(view))
-    for start in range(0, count, batch_size):
-        indices = np.arange(start, min(start + batch_size, count))
-        images = np.stack([resize(image, model.image_size) for image in view.images(indices)])
-        for index, found in zip(indices, model.detect(images, score, iou, limit, batch_size), strict=True):
-            yield found.in_pixels(tuple(view.original_size[index]))
+    # In a log file a line every ten seconds is enough.
+    pace = 0.1 if sys.stderr.isatty() else 10.0
+    with tqdm(total=count, unit="image", desc="detecting", disable=not progress, mininterval=pace) as bar:
+        for start in range(0, count, batch_size):
+            indices = np.arange(start, min(start + batch_size, count))
+            images = np.stack([resize(image, model.image_size) for image in view.images(indices)])
+            for index, found in zip(indices, model.detect(images, score, iou, limit, batch_size), strict=True):
+                yield found.in_pixels(tuple(view.original_size[index]))
+            bar.update(len(indices))

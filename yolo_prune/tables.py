@@ -13,12 +13,13 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def train_table(result: dict[str, Any]) -> str:
     """The result of `train`."""
-    best = number(result["best"], 4)
-    minutes = result["seconds"] / 60
-    return (
-        f"{result['out']}: {result['epochs']} epochs of {result['images']} images in {minutes:.1f} min, "
-        f"{result['parameters']:,} parameters\nbest {result['monitor']} {best} in epoch {(result['best_epoch'] or 0) + 1}"
+    told = (
+        f"{result['out']}: {result['epochs']} epochs of {result['images']} images in {result['seconds'] / 60:.1f} min, "
+        f"{result['parameters']:,} parameters\n"
     )
+    if result["best_epoch"] is None:
+        return told + f"no best checkpoint: {result['monitor']} was never measured"
+    return told + f"best {result['monitor']} {number(result['best'], 4)} in epoch {result['best_epoch'] + 1}"
 
 
 def main_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -28,7 +29,16 @@ def main_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         `(head, rows)`, all texts.
     """
     score = result["run"]["score"]
-    head = ["class", "true boxes", "AP50", "AP", f"precision at {score:g}", "recall", "paper's precision", "recall"]
+    head = [
+        "class",
+        "true boxes",
+        "AP50",
+        "AP",
+        f"precision at {score:g}",
+        "recall",
+        "paper's precision",
+        "paper's recall",
+    ]
     rows = []
     for name, count in result["truth"].items():
         if not count:
@@ -47,10 +57,9 @@ def run_lines(run: dict[str, Any]) -> str:
     told = f"{run['model']} on {run['images']} images of the split {run['split']} of {run['data']} ({run['source']}); "
     told += f"input {width}x{height}, {run['parameters']:,} parameters"
     if run.get("epochs"):
-        told += (
-            f"; trained {run['epochs']} epochs of {run['train_images']} images in {run['train_seconds'] / 60:.0f} min, "
-            f"best epoch {(run['best_epoch'] or 0) + 1}"
-        )
+        images = f" of {run['train_images']} images" if "train_images" in run else ""
+        told += f"; trained {run['epochs']} epochs{images} in {run['train_seconds'] / 60:.1f} min"
+        told += f", best epoch {run['best_epoch'] + 1}" if run["best_epoch"] is not None else ""
     return told
 
 
@@ -65,14 +74,19 @@ def detect_table(result: dict[str, Any]) -> str:
     lines = []
     for name, counts in result["images"].items():
         lines.append(f"{name}: " + (", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing"))
-    return "\n".join([*lines, f"pictures and results in {result['out']}"])
+    lines.append(f"pictures in {result['out']}, KITTI result files in {result['out']}/results")
+    unknown = result["not_in_results"]
+    if unknown:
+        shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
+        lines.append(f"note: KITTI's format has no {shown}; the result files leave them out")
+    return "\n".join(lines)
 
 
 def export_table(result: dict[str, Any]) -> str:
     """The result of `export`: one line a format."""
     return "\n".join(
-        f"{name}: {told['path']}, {told['bytes'] / 1e6:.2f} MB, "
-        f"{'with' if told['nms'] else 'without'} suppression, differs from the model by at most {told['max_difference']:.1g}"
+        f"{name}: {told['path']}, {told['bytes'] / 1e6:.2f} MB, {'detections' if told['nms'] else 'the raw head'}; "
+        f"read back, {told['compared']} of them differ from the model's by at most {told['max_difference']:.1g}"
         for name, told in result.items()
     )
 

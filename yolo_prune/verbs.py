@@ -8,14 +8,15 @@ import cv2
 import numpy as np
 
 from data_tools.image_files import read_rgb, resize
-from data_tools.kitti import write_labels
+from data_tools.kitti import KITTI_CLASSES, write_labels
 from data_tools.records import Box
-from data_tools.store import Store, open_store
-from run_tools import files
-from run_tools.errors import InputError
+from data_tools.store import SplitView, Store, open_store
+from run_tools import config, files
+from run_tools.errors import InputError, unknown_name
 from run_tools.folder import RunFolder
 from yolo_prune.class_map import CLASS_SETS, ClassSet
 from yolo_prune.drawing import draw, grid
+from yolo_prune.evaluation import METRICS
 from yolo_prune.evaluation import evaluate as judge
 from yolo_prune.models import load_detector
 from yolo_prune.options import DetectConfig, EvaluateConfig, ExportConfig
@@ -23,8 +24,9 @@ from yolo_prune.predict import predictions, truths
 from yolo_prune.recipe import TrainConfig
 from yolo_prune.records import Detections, Truth
 
-# Names in KITTI's files of the classes of our heads.
-KITTI_NAMES = {"person": "Pedestrian", "bicycle": "Cyclist", "train": "Tram"}
+# Names in KITTI's files of the classes of our heads; its format knows no others.
+KITTI_NAMES = {name.lower(): name for name in KITTI_CLASSES}
+KITTI_NAMES |= {"person": "Pedestrian", "bicycle": "Cyclist", "train": "Tram"}
 
 
 def train(options: TrainConfig) -> dict[str, Any]:
@@ -44,28 +46,62 @@ def classes_of(model) -> ClassSet:
     raise InputError(f"a detector of {named}", f"one of the class sets ({known_names})", "train it with --classes")
 
 
+def metric_names(given: Sequence[str]) -> list[str]:
+    """The metrics asked for, each once; commas or blanks between them.
+
+    Raises:
+        InputError: for none or an unknown one, before any work is done.
+    """
+    names = list(dict.fromkeys(name for item in given for name in item.replace(",", " ").split()))
+    for name in names:
+        if name not in METRICS:
+            raise unknown_name("metric", name, METRICS)
+    if not names:
+        raise InputError("no metrics", f"any of {', '.join(METRICS)}", "give at least one")
+    return names
+
+
+def lookup_of(classes: ClassSet, store: Store) -> np.ndarray:
+    """`ClassSet.lookup` of a file's classes; InputError when none of them is in the class set."""
+    lookup = classes.lookup(store.class_names)
+    if (lookup < 0).all():
+        raise InputError(
+            f"{store.path} with the classes {', '.join(store.class_names)}",
+            f"KITTI's types, such as {', '.join(list(classes.map)[:3])}",
+            "compile data in KITTI's layout",
+        )
+    return lookup
+
+
 def evaluate(options: EvaluateConfig) -> dict[str, Any]:
     """Run `evaluate`.
 
     Returns:
-        The metrics as `evaluation.evaluate` returns them, with `truth`, the number of true boxes a class, and `run`: model,
-        data, split, images, epochs and seconds of the training where the model is a run folder.
+        The metrics as `evaluation.evaluate` returns them, with `truth`, the number of true boxes a class, and `run`:
+        model, data, split, images, epochs and seconds of the training where the model is a run folder.
+
+    Raises:
+        InputError: for a metric, model, file or split that is not there, or classes that do not fit each other.
     """
+    metrics = metric_names(options.metrics)
     model = load_detector(options.model)
     classes, store = classes_of(model), open_store(options.data)
-    metrics = [name for item in options.metrics for name in item.split(",") if name]
-    true = truths(store, options.split, classes.lookup(store.class_names))
-    found = list(predictions(model, store[options.split], batch_size=options.batch_size))
+    true = truths(store, options.split, lookup_of(classes, store))
+    found = list(predictions(model, store[options.split], batch_size=options.batch_size, progress=True))
     result = judge(true, found, classes.names, metrics, options.score)
     counted = np.concatenate([truth.classes for truth in true])
     result["truth"] = {name: int((counted == index).sum()) for index, name in enumerate(classes.names)}
     result["run"] = describe(options, store, model)
     if options.pictures is not None:
-        chosen = np.unique(np.linspace(0, len(true) - 1, min(options.picture_count, len(true))).astype(int))
-        write_pictures(
-            options.pictures, store, options.split, chosen, true, found, classes.names, options.picture_score
-        )
+        chosen, view = spread(len(true), options.picture_count), store[options.split]
+        write_pictures(options.pictures, view, chosen, true, found, classes.names, options.picture_score)
     return result
+
+
+def spread(total: int, count: int) -> list[int]:
+    """At most `count` indices spread evenly over `total`, the first and last among them."""
+    indices: list[int] = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)).tolist()
+    return indices
 
 
 def describe(options: EvaluateConfig, store: Store, model) -> dict[str, Any]:
@@ -85,28 +121,50 @@ def describe(options: EvaluateConfig, store: Store, model) -> dict[str, Any]:
         state, rows = folder.read_state() or {}, folder.metrics()
         told["epochs"], told["best_epoch"] = state.get("epoch"), state.get("best_epoch")
         told["train_seconds"] = round(sum(row.get("seconds") or 0.0 for row in rows), 1)
-        told["train_images"] = len(store["train"])
+        # Known only where the file is the one that the detector learned from.
+        if "train" in store and _trained_on(folder, store.path):
+            told["train_images"] = len(store["train"])
     return told
+
+
+def _trained_on(folder: RunFolder, data: Path) -> bool:
+    if not folder.path("config.yaml").is_file():
+        return False
+    named = config.read_yaml(folder.path("config.yaml")).get("data")
+    return named is not None and Path(named).absolute() == data.absolute()
 
 
 def write_pictures(
     out: Path,
-    store: Store,
-    split: str,
+    view: SplitView,
     indices: Sequence[int],
     true: Sequence[Truth],
     found: Sequence[Detections],
     names: Sequence[str],
     score: float,
-) -> list[np.ndarray]:
-    """Writes images with truth (above) and detections (below), named by the image, and returns them."""
-    view, pictures = store[split], []
+) -> dict[str, np.ndarray]:
+    """Writes pictures of a split, at the size the images had on disk, with truth above and detections below.
+
+    Args:
+        out: folder for ID.png.
+        view: the split.
+        indices: which of its images.
+        true: one an image of the split, in pixels of the original.
+        found: likewise.
+        names: of the head's classes.
+        score: least score drawn.
+
+    Returns:
+        The image's id → the picture, uint8 RGB.
+    """
+    pictures = {}
     for index in indices:
         image = resize(view.images(index)[0], true[index].size)
         above = draw(image, truth=true[index], class_names=names)
         below = draw(image, found[index], class_names=names, score_threshold=score)
-        pictures.append(grid([above, below], columns=1, titles=("truth", f"detections from {score:g}")))
-        write_picture(Path(out) / f"{view.ids[index]}.png", pictures[-1])
+        picture = grid([above, below], columns=1, titles=("truth", f"detections that score {score:g} or more"))
+        write_picture(Path(out) / f"{view.ids[index]}.png", picture)
+        pictures[view.ids[index]] = picture
     return pictures
 
 
@@ -121,20 +179,15 @@ def detect(options: DetectConfig) -> dict[str, Any]:
     """Run `detect`.
 
     Returns:
-        `{"out", "images": {name: {class: count drawn}}}`.
+        `{"out", "images": {name: {class: count drawn}}, "not_in_results"}`; the last are the head's classes that
+        KITTI's format has no name for: they are drawn, but not in the result files.
 
     Raises:
-        InputError: for a picture that is missing or broken, or two of the same name.
+        InputError: for a picture that is missing or broken, two of the same name, or one that would be overwritten.
     """
     model = load_detector(options.model)
     names = model.class_names or tuple(f"class {index}" for index in range(model.num_classes))
-    stems = [path.stem for path in options.image]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise InputError(f"two pictures named {twice[0]}", "names that differ", "give them one after the other")
-    # All are read before the first is written, so that a broken one leaves nothing behind.
-    for path in options.image:
-        read_rgb(path)
+    check_pictures(options.image, options.out)
     told: dict[str, dict[str, int]] = {}
     for path in options.image:
         image = read_rgb(path)
@@ -144,18 +197,45 @@ def detect(options: DetectConfig) -> dict[str, Any]:
         drawn = found.take(found.scores >= options.score)
         write_picture(options.out / f"{path.stem}.png", draw(image, drawn, class_names=names))
         listed = found.take(found.scores >= options.result_score)
-        write_labels(options.out / "results" / f"{path.stem}.txt", as_boxes(listed, names))
+        with files.atomic_path(options.out / "results" / f"{path.stem}.txt") as temporary:
+            write_labels(temporary, as_boxes(listed, names))
         told[path.name] = {name: int((drawn.classes == k).sum()) for k, name in enumerate(names) if k in drawn.classes}
-    return {"out": str(options.out), "images": told}
+    unknown = [name for name in names if name not in KITTI_NAMES]
+    return {"out": str(options.out), "images": told, "not_in_results": unknown}
+
+
+def check_pictures(paths: Sequence[Path], out: Path) -> None:
+    """Reads all pictures before the first is written, so that a broken one leaves nothing behind.
+
+    Raises:
+        InputError: see `detect`.
+    """
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in seen:
+            raise InputError(f"{seen[path.stem]} and {path}", "names that differ", "give them in two runs, two --out")
+        seen[path.stem] = path
+        if (out / f"{path.stem}.png").resolve() == path.resolve():
+            raise InputError(
+                f"--out {out}, which holds {path}",
+                "another folder",
+                "choose one: the drawing would replace the picture",
+            )
+        read_rgb(path)
 
 
 def as_boxes(found: Detections, names: Sequence[str]) -> list[Box]:
-    """Detections in pixels as KITTI's records; what a picture does not tell has the values that mean "unknown"."""
-    kitti = [KITTI_NAMES.get(name, name.capitalize()) for name in names]
-    return [
-        Box(kitti[index], *map(float, box), truncated=-1.0, occluded=-1, score=float(score))
-        for box, score, index in zip(found.boxes, found.scores, found.classes, strict=True)
-    ]
+    """Detections in pixels as KITTI's records, those of classes that KITTI has.
+
+    What a picture does not tell has the values that mean "unknown".
+    """
+    kitti = [KITTI_NAMES.get(name) for name in names]
+    boxes = []
+    for sides, score, index in zip(found.boxes.tolist(), found.scores.tolist(), found.classes.tolist(), strict=True):
+        name, (left, top, right, bottom) = kitti[index], sides
+        if name is not None:
+            boxes.append(Box(name, left, top, right, bottom, truncated=-1.0, occluded=-1, score=score))
+    return boxes
 
 
 def export(options: ExportConfig) -> dict[str, Any]:
@@ -163,5 +243,7 @@ def export(options: ExportConfig) -> dict[str, Any]:
     from yolo_prune.export import export_saved_model
 
     model = load_detector(options.model)
-    limits = {"score": options.score, "iou": options.iou, "limit": options.limit} if options.nms else {}
-    return {name: export_saved_model(model, options.out / name, options.nms, **limits) for name in options.formats}
+    return {
+        name: export_saved_model(model, options.out / name, options.nms, options.score, options.iou, options.limit)
+        for name in options.formats
+    }

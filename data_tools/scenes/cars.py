@@ -83,18 +83,18 @@ def _seams(builder: MeshBuilder, loft: Loft, profile: Profile) -> None:
 
 
 def _wing(builder: MeshBuilder, profile: Profile) -> None:
-    """A sports car's rear wing."""
+    """A sports car's rear wing, sorted by depth with the cabin that hides it from the front."""
     x = profile.stations[-2][0]
-    builder.part(4)
     for side in (0.5, -0.5):
+        builder.part(2)
         builder.box((x, x + 0.12), (0.9, 1.06), (side - 0.03, side + 0.03), TRIM)
-    builder.part(5)
+    builder.part(2)
     builder.box((x - 0.08, x + 0.2), (1.05, 1.09), (-0.78, 0.78), PAINT)
 
 
 def _bed(builder: MeshBuilder, loft: Loft) -> None:
-    """A pickup's open bed: its dark floor on the deck, and the tailgate's seam."""
-    builder.part(3)
+    """A pickup's open bed: its dark floor on the deck, sorted by depth with the cab, and the tailgate's seam."""
+    builder.part(2)
     builder.quad(loft.top(5), GAP, (0.04, 0.03, 0.96, 0.97), outward=(0, 1, 0))
     builder.quad(loft.top(5), "liner", (0.07, 0.3, 0.93, 0.94), outward=(0, 1, 0), layer=2)
     builder.part(1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_tools.scenes import textures
 from data_tools.scenes.camera import CAMERA_HEIGHT, Camera, clip_near
-from data_tools.scenes.plan import Plan
+from data_tools.scenes.plan import RAIL, Plan
 from data_tools.scenes.raster import SHIFT, Instance
 from data_tools.scenes.shadows import fill_hull
 
@@ -61,7 +61,7 @@ def _lines(plan: Plan, fill) -> None:
     for line in road.markings:
         offsets = (line.offset - line.width / 2, line.offset + line.width / 2)
         if line.dash is None:
-            spans = [(0.9, FAR)] if gap is None or line.width < 0.1 else [(0.9, gap[0]), (gap[1], FAR)]
+            spans = [(0.9, FAR)] if gap is None or line.width == RAIL else [(0.9, gap[0]), (gap[1], FAR)]
             for start, end in spans:
                 if end > start:
                     fill(_ribbon(plan, *offsets, start, end), np.asarray(line.colour))

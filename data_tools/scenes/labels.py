@@ -59,7 +59,7 @@ def look(instance: Instance, silhouette: Silhouette, ids: np.ndarray, number: in
 
 def occlusion(visible: float) -> int:
     """KITTI's level for a visible fraction: 0 fully visible, 1 partly, 2 largely occluded, 3 hardly to be seen."""
-    return sum(visible < limit for limit in OCCLUSION_LIMITS)
+    return sum(bool(visible < limit) for limit in OCCLUSION_LIMITS)
 
 
 def truncation(extent: tuple[float, float, float, float], size: tuple[int, int]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data_tools.scenes import traffic
-from data_tools.scenes.plan import Building, Hedge, Look, Marking, Plan, Road, Tree
+from data_tools.scenes.plan import LANES, RAIL, Building, Hedge, Look, Marking, Plan, Road, Tree
 from data_tools.scenes.raster import Instance, Light
 from data_tools.scenes.textures import CLOUDS, FACADES, FOLIAGE, GRAINS, TREES
 
@@ -97,51 +97,60 @@ def _look(light: Light, rng: np.random.Generator) -> Look:
 
 def _road(kind: str, rng: np.random.Generator) -> Road:
     """Edges, pavements, bend, paint and crossing of a road."""
-    lane = {"residential": 2.7, "city": 3.1, "arterial": 3.4, "rural": 3.3}[kind]
+    lane = LANES[kind]
     parking_right = kind in ("residential", "city") and rng.random() < 0.75
     parking_left = kind in ("residential", "city") and rng.random() < 0.75
-    right = lane / 2 + (2.1 if parking_right else 0.4)
     lanes_left = 2 if kind == "arterial" and rng.random() < 0.6 else 1
+    right = lane / 2 + (2.1 if parking_right else 0.4)
     left = -lane / 2 - lanes_left * lane - (2.1 if parking_left else 0.4)
     tracks = kind == "arterial" and rng.random() < 0.55 or kind == "city" and rng.random() < 0.25
-    white = (0.80, 0.80, 0.78)
-    markings: list[Marking] = []
-    if kind != "residential" or rng.random() < 0.35:
-        dash = (3.0, 6.0) if rng.random() < 0.75 else None
-        markings.append(Marking(-lane / 2, 0.14, dash, white))
-    if lanes_left == 2:
-        markings.append(Marking(-1.5 * lane, 0.14, (3.0, 6.0), white))
-    if kind in ("arterial", "rural"):
-        markings += [Marking(right - 0.25, 0.13, None, white), Marking(left + 0.25, 0.13, None, white)]
-    elif parking_right and rng.random() < 0.5:
-        markings.append(Marking(right - 2.1, 0.1, (1.0, 1.0), white))
-    if tracks:
-        middle = -lane if kind == "city" else left - 3.2
-        for offset in (middle - 0.72, middle + 0.72) + (() if kind == "city" else (middle - 4.0, middle - 2.56)):
-            markings.append(Marking(offset, 0.09, None, (0.36, 0.35, 0.34)))
+    markings = _markings(kind, (left, right), lanes_left, parking_right, rng)
+    markings += _rails(kind, left) if tracks else ()
     pavement = {"residential": 2.2, "city": 3.6, "arterial": 2.6, "rural": 0.0}[kind]
-    pavement_left = 9.5 if tracks and kind == "arterial" else pavement
     crossing = float(rng.uniform(16, 45)) if kind != "rural" and rng.random() < 0.3 else None
     bend = {"residential": 0.0008, "city": 0.0003, "arterial": 0.0006, "rural": 0.0014}[kind]
-    dark, stone = rng.uniform(0.30, 0.50), rng.uniform(0.42, 0.62)
-    green = np.array([0.20, 0.26, 0.10]) * rng.uniform(0.8, 1.3)
+    dark, stone, grass = rng.uniform(0.30, 0.50), rng.uniform(0.42, 0.62), rng.uniform(0.8, 1.3)
     paved = kind == "city" or (kind == "residential" and rng.random() < 0.3)
-    verge = np.array([0.44, 0.42, 0.39]) if paved else green
     return Road(
         left=left,
         right=right,
-        pavement_left=pavement_left,
+        pavement_left=9.5 if tracks and kind == "arterial" else pavement,
         pavement_right=pavement,
         slope=float(rng.normal(0, 0.012)),
         curve=0.0 if crossing is not None or tracks else float(rng.normal(0, bend)),
-        markings=tuple(markings),
+        markings=markings,
         crossing=crossing,
         crossing_half=float(rng.uniform(3.2, 4.5)),
-        asphalt=tuple(dark * np.array([1.0, 1.0, 1.02])),
-        pavement=tuple(stone * np.array([1.0, 0.98, 0.94])),
-        verge=tuple(verge),
+        asphalt=(dark, dark, 1.02 * dark),
+        pavement=(stone, 0.98 * stone, 0.94 * stone),
+        verge=(0.44, 0.42, 0.39) if paved else (0.20 * grass, 0.26 * grass, 0.10 * grass),
         zebra=None if crossing is None or rng.random() < 0.4 else crossing - 9.0,
     )
+
+
+def _markings(
+    kind: str, edges: tuple[float, float], lanes_left: int, parking: bool, rng: np.random.Generator
+) -> tuple[Marking, ...]:
+    """Middle line, lane lines, and lines along the edges or the parking strip."""
+    lane, (left, right), white = LANES[kind], edges, (0.80, 0.80, 0.78)
+    found: list[Marking] = []
+    if kind != "residential" or rng.random() < 0.35:
+        dash = (3.0, 6.0) if rng.random() < 0.75 else None
+        found.append(Marking(-lane / 2, 0.14, dash, white))
+    if lanes_left == 2:
+        found.append(Marking(-1.5 * lane, 0.14, (3.0, 6.0), white))
+    if kind in ("arterial", "rural"):
+        found += [Marking(right - 0.25, 0.13, None, white), Marking(left + 0.25, 0.13, None, white)]
+    elif parking and rng.random() < 0.5:
+        found.append(Marking(right - 2.1, 0.1, (1.0, 1.0), white))
+    return tuple(found)
+
+
+def _rails(kind: str, left: float) -> tuple[Marking, ...]:
+    """Rails in the opposite lane of a city street, or two tracks beside a wider road."""
+    middle = -LANES[kind] if kind == "city" else left - 3.2
+    tracks = (middle,) if kind == "city" else (middle, middle - 3.28)
+    return tuple(Marking(m + s, RAIL, None, (0.36, 0.35, 0.34)) for m in tracks for s in (-0.72, 0.72))
 
 
 def _in_crossing(road: Road, start: float, end: float) -> bool:

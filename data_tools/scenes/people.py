@@ -81,7 +81,7 @@ def _pedestrian(rng: np.random.Generator, variant: int) -> Mesh:
     """Somebody walking or standing; every third wears shorts or a skirt, some carry a bag."""
     builder = MeshBuilder()
     standing = variant % 4 == 3
-    phase = 0.06 if standing else rng.uniform(0.22, 0.55) * rng.choice([-1, 1])
+    phase = 0.06 if standing else rng.uniform(0.2, 0.44) * rng.choice([-1, 1])
     girth, width = rng.uniform(0.9, 1.2), rng.uniform(0.18, 0.23)
     hips = 0.9
     bare = variant % 3 == 1
@@ -172,40 +172,47 @@ def _wheel(builder: MeshBuilder, x: float, radius: float) -> None:
         )
 
 
-def _cyclist(rng: np.random.Generator, variant: int) -> Mesh:
-    """A rider on a city bicycle: two wheels, a diamond frame, cranks, handlebars; one leg down, one up."""
-    builder = MeshBuilder()
+_CRANK, _BAR = np.array([-0.06, 0.29, 0.0]), np.array([0.36, 1.02, 0.0])
+
+
+def _bicycle(builder: MeshBuilder, basket: bool) -> None:
+    """A city bicycle: two wheels, a diamond frame, handlebars, a saddle, on some a basket."""
     radius, rear, ahead = 0.34, -0.52, 0.54
     _wheel(builder, rear, radius)
     _wheel(builder, ahead, radius)
-    crank, seat, stem = np.array([-0.06, 0.29, 0]), np.array([-0.22, 0.86, 0]), np.array([0.36, 0.88, 0])
-    axle_rear, axle_front = np.array([rear, radius, 0]), np.array([ahead, radius, 0])
-    bar = np.array([0.36, 1.02, 0.0])
+    seat, stem = np.array([-0.22, 0.86, 0]), np.array([0.36, 0.88, 0])
+    post, behind, front = seat - (0, 0.1, 0), np.array([rear, radius, 0]), np.array([ahead, radius, 0])
     tubes = (
-        (crank, seat),
-        (crank, stem),
-        (seat - (0, 0.1, 0), stem),
-        (crank, axle_rear),
-        (seat - (0, 0.1, 0), axle_rear),
-        (stem, axle_front),
-        (stem, bar),
+        (_CRANK, seat),
+        (_CRANK, stem),
+        (post, stem),
+        (_CRANK, behind),
+        (post, behind),
+        (stem, front),
+        (stem, _BAR),
     )
     for a, b in tubes:
         builder.part(2)
         builder.tube(a, b, 0.022, 0.022, "frame", sides=5)
     builder.part(2)
-    builder.tube(bar + (0.0, 0, 0.27), bar + (0.0, 0, -0.27), 0.016, 0.016, "tyre", sides=4)
+    builder.tube(_BAR + (0.0, 0, 0.27), _BAR + (0.0, 0, -0.27), 0.016, 0.016, "tyre", sides=4)
     builder.part(2)
     builder.box((-0.34, -0.1), (0.86, 0.92), (-0.07, 0.07), "tyre")
-    if variant % 2:
+    if basket:
         builder.part(2)
         builder.box((0.42, 0.66), (0.78, 1.0), (-0.15, 0.15), "bag")
+
+
+def _cyclist(rng: np.random.Generator, variant: int) -> Mesh:
+    """A rider on a bicycle, one leg down, one up; some wear a helmet."""
+    builder = MeshBuilder()
+    _bicycle(builder, basket=bool(variant % 2))
     angle = rng.uniform(0, 2 * np.pi)
     lean, girth = rng.uniform(0.05, 0.22), rng.uniform(0.95, 1.15)
     hip, chest = np.array([-0.2, 0.97, 0.0]), np.array([-0.1 + lean, 1.47 - 0.25 * lean, 0.0])
     for side in (1, -1):
         turn = angle + (0 if side == 1 else np.pi)
-        pedal = crank + 0.17 * np.array([np.cos(turn), np.sin(turn), 0]) + (0, 0, side * 0.11)
+        pedal = _CRANK + 0.17 * np.array([np.cos(turn), np.sin(turn), 0]) + (0, 0, side * 0.11)
         ankle = pedal + (-0.06, 0.09, 0)
         knee = _bend(hip + (0, 0, side * 0.1), ankle, 0.44, 0.43)
         _limb(
@@ -217,7 +224,7 @@ def _cyclist(rng: np.random.Generator, variant: int) -> Mesh:
         builder.part(3)
         builder.tube(ankle - (0.04, 0.03, 0), pedal + (0.12, 0.02, 0), 0.05, 0.04, "shoe")
         shoulder = chest + (0.0, -0.08, side * 0.2)
-        hand = bar + (0, 0.02, side * 0.25)
+        hand = _BAR + (0, 0.02, side * 0.25)
         elbow = (shoulder + hand) / 2 + (0.0, -0.08, side * 0.06)
         _limb(builder, (shoulder, elbow, hand), (0.06, 0.048, 0.036), ("top", "skin" if variant % 2 else "top"))
     _torso(builder, hip, chest, 0.19, 0.125 * girth, "top")

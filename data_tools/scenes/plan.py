@@ -8,6 +8,11 @@ import numpy as np
 
 from data_tools.scenes.raster import Colour, Instance, Light
 
+LANES = {"residential": 2.7, "city": 3.1, "arterial": 3.4, "rural": 3.3}
+"""Kinds of scenes, and the width of a lane there in metres."""
+RAIL = 0.09
+"""Width of a rail in metres; painted lines are wider."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Marking:

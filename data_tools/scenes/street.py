@@ -167,16 +167,7 @@ def write(
     Raises:
         InputError: if the folder holds something, or an argument is out of range.
     """
-    out = pathlib.Path(out)
-    if not 1 <= images <= 1_000_000:
-        raise InputError(f"--images {images}", "1 to 1000000", "ask for at least one image")
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers {workers}", "at least 1", "leave it out for one per core")
-    check_size(size)
-    if seed < 0:
-        raise InputError(f"--seed {seed}", "a whole number from 0", "choose another seed")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}, which exists already", "a new or empty folder", "choose another name or remove it")
+    out = _check(pathlib.Path(out), images, seed, size, workers)
     # Starting a process costs as much as some dozen images.
     workers = min(workers or (os.cpu_count() or 1 if images >= 64 else 1), images)
     counts: Counter[str] = Counter()
@@ -198,6 +189,20 @@ def write(
         (folder / "README.txt").write_text(_readme(images, seed, size), encoding="ascii")
     objects = dict(sorted(counts.items(), key=lambda item: -item[1]))
     return {"out": str(out), "images": images, "seed": seed, "size": list(size), "objects": objects, "source": SOURCE}
+
+
+def _check(out: pathlib.Path, images: int, seed: int, size: tuple[int, int], workers: int | None) -> pathlib.Path:
+    """The folder to write, if what was asked for can be done; InputError otherwise."""
+    if not 1 <= images <= 1_000_000:
+        raise InputError(f"--images {images}", "1 to 1000000", "ask for at least one image")
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers {workers}", "at least 1", "leave it out for one per core")
+    check_size(size)
+    if seed < 0:
+        raise InputError(f"--seed {seed}", "a whole number from 0", "choose another seed")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}, which exists already", "a new or empty folder", "choose another name or remove it")
+    return out
 
 
 def _readme(images: int, seed: int, size: tuple[int, int]) -> str:

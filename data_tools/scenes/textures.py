@@ -114,6 +114,22 @@ def _window(rng, wall: np.ndarray, left: int, top: int, wide: int, high: int, fr
     cv2.rectangle(wall, (left - 5, top + high + 3), (left + wide + 5, top + high + 7), (150, 148, 142), -1)
 
 
+_WALLS = (
+    *((205, 196, 178), (188, 172, 140), (150, 88, 70), (215, 210, 202)),
+    *((196, 160, 120), (160, 150, 138), (178, 184, 170)),
+)
+
+
+def _plaster(rng: np.random.Generator, variant: int, size: tuple[int, int]) -> np.ndarray:
+    """A stained wall, every seventh of brick; uint8 (h, w, 3)."""
+    base = np.array(_WALLS[variant % len(_WALLS)]) * rng.uniform(0.68, 0.95)
+    noise = fractal(rng, size, 90, 6)[..., None] - 0.5
+    wall = np.clip(base * (1 + 0.22 * noise), 0, 255).astype(np.uint8)
+    if variant % len(_WALLS) == 2:
+        wall[::6] = 0.86 * wall[::6]
+    return wall
+
+
 @functools.cache
 def facade(variant: int) -> tuple[np.ndarray, ...]:
     """A house front, `FACADE_DENSITY` pixels a metre at first, halved three times.
@@ -128,21 +144,7 @@ def facade(variant: int) -> tuple[np.ndarray, ...]:
     floors, width = int(rng.integers(2, 5)), int(rng.uniform(9, 15) * FACADE_DENSITY)
     story = int(3.0 * FACADE_DENSITY)
     height = floors * story + FACADE_DENSITY // 2
-    bases = (
-        (205, 196, 178),
-        (188, 172, 140),
-        (150, 88, 70),
-        (215, 210, 202),
-        (196, 160, 120),
-        (160, 150, 138),
-        (178, 184, 170),
-    )
-    base = np.array(bases[variant % len(bases)]) * rng.uniform(0.8, 1.08)
-    noise = fractal(rng, (height, width), 90, 6)[..., None] - 0.5
-    wall = np.clip(base * (1 + 0.22 * noise), 0, 255).astype(np.uint8)
-    if variant % len(bases) == 2:
-        for y in range(0, height, 6):
-            cv2.line(wall, (0, y), (width, y), tuple(int(v * 0.86) for v in base), 1)
+    wall = _plaster(rng, variant, (height, width))
     frame = (225, 224, 220) if rng.random() < 0.7 else (95, 75, 60)
     shutter = ((72, 88, 76), (96, 70, 52), (70, 84, 104), None, None, None, None)[int(rng.integers(7))]
     office, shop = variant % 4 == 3, variant % 3 == 0
@@ -161,10 +163,10 @@ def facade(variant: int) -> tuple[np.ndarray, ...]:
             else:
                 _window(rng, wall, left, top, wide, high, frame, None if office else shutter)
         if floor and rng.random() < 0.5:
-            cv2.line(wall, (0, top + story - 24), (width, top + story - 24), tuple(int(v * 0.9) for v in base), 3)
-    cv2.rectangle(wall, (0, height - 18), (width, height), tuple(int(v * 0.6) for v in base), -1)
-    cv2.rectangle(wall, (0, 0), (width, 9), tuple(int(v * 0.72) for v in base), -1)
-    cv2.rectangle(wall, (3, 0), (7, height), (112, 112, 110), -1)
+            wall[top + story - 25 : top + story - 22] = 0.9 * wall[top + story - 25 : top + story - 22]
+    wall[-18:] = 0.6 * wall[-18:]
+    wall[:10] = 0.72 * wall[:10]
+    wall[:, 3:8] = (112, 112, 110)
     return _levels(wall)
 
 
@@ -177,7 +179,7 @@ def _shop(rng: np.random.Generator, wall: np.ndarray, variant: int, story: int) 
     for left in range(10, width - 60, 120):
         _window(rng, wall, left, top + 34, min(104, width - left - 8), story - 48, (60, 60, 62), None)
         goods = wall[top + 60 : height - 20, left + 4 : left + 96]
-        shelf = rng.integers(0, 50, (len(goods) // 8 + 1, goods.shape[1] // 8 + 1, 3), np.uint8)
+        shelf = rng.integers(0, 34, (len(goods) // 8 + 1, goods.shape[1] // 8 + 1, 1), np.uint8) * np.ones(3, np.uint8)
         cv2.add(goods, np.kron(shelf, np.ones((8, 8, 1), np.uint8))[: len(goods), : goods.shape[1]], goods)
     cv2.rectangle(wall, (6, top + 4), (width - 6, top + 28), sign, -1)
     for x in range(30, width - 40, 18):

@@ -8,7 +8,7 @@ import numpy as np
 
 from data_tools.scenes import large
 from data_tools.scenes.crowd import Crowd
-from data_tools.scenes.plan import Road
+from data_tools.scenes.plan import LANES, RAIL, Road
 from data_tools.scenes.profiles import PROFILES
 from data_tools.scenes.raster import Instance
 
@@ -63,7 +63,7 @@ def populate(kind: str, road: Road, rng: np.random.Generator) -> tuple[Instance,
 
 def _tram(crowd: Crowd, kind: str) -> None:
     """A tram on the rails, where there are any."""
-    rails = sorted({m.offset for m in crowd.road.markings if m.width < 0.095})
+    rails = sorted({m.offset for m in crowd.road.markings if m.width == RAIL})
     if rails and crowd.rng.random() < 0.6:
         middle = rails[-1] - 0.72
         z = float(crowd.rng.uniform(20, 70))
@@ -84,7 +84,7 @@ def _ahead(crowd: Crowd, kind: str) -> None:
 def _oncoming(crowd: Crowd, kind: str) -> None:
     """Vehicles in the opposite lanes."""
     rng, road = crowd.rng, crowd.road
-    lane = {"residential": 2.7, "city": 3.1, "arterial": 3.4, "rural": 3.3}[kind]
+    lane = LANES[kind]
     lanes = 2 if kind == "arterial" and road.left < -2 * lane else 1
     for number in range(1, lanes + 1):
         z = rng.uniform(4, 45)
@@ -102,7 +102,8 @@ def _crossing(crowd: Crowd, kind: str) -> None:
         return
     for _ in range(int(rng.integers(0, 4))):
         rightwards = rng.random() < 0.5
-        z = road.crossing + (0.5 if rightwards else -0.5) * road.crossing_half * (-1 if rightwards else 1) * -1
+        # Traffic keeps to the right: who drives rightwards uses the nearer lane.
+        z = road.crossing + (-0.5 if rightwards else 0.5) * road.crossing_half
         heading = (0.0 if rightwards else np.pi) + rng.normal(0, 0.06)
         crowd.add(_draw(rng, _MOVING), rng.uniform(-18, 18), z, heading, 1.0)
 

@@ -44,7 +44,7 @@ def make_kitti(tmp_path: Path) -> Callable[..., Path]:
 
 
 def write_devkit(root: Path, drive_of: list[str]) -> None:
-    """Mapping files that give image i the drive `drive_of[i]`: the mapping in reverse order, undone by the permutation."""
+    """Mapping files that give image i the drive `drive_of[i]`: a mapping in reverse order, which train_rand undoes."""
     (root / "devkit").mkdir(exist_ok=True)
     lines = [f"2011_09_26 {drive} {frame:010d}" for frame, drive in enumerate(drive_of)][::-1]
     (root / "devkit" / "train_mapping.txt").write_text("\n".join(lines) + "\n")

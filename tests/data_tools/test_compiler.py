@@ -1,6 +1,10 @@
 """From a folder to an HDF5 file: what is in it, how it is divided, what is refused."""
 
+import collections
+import csv
 import hashlib
+import pathlib
+import textwrap
 import time
 
 import cv2
@@ -8,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from data_tools import Box, DataCompiler, DataExtractor, KittiExtractor, Sample, open_store
+from data_tools import Box, DataCompiler, DataExtractor, KittiExtractor, Sample, extractor, open_store, splits, verify
 from data_tools.image_files import resize
 from run_tools.errors import InputError
 
@@ -55,9 +59,14 @@ def test_the_schema_is_as_documented(make_kitti, tmp_path):
         group = file["train"]
         kinds = {name: (str(d.dtype), d.shape[1:]) for name, d in group.items() if name not in ("ids", "groups")}
         assert kinds == {
-            "images": ("uint8", (32, 64, 3)), "boxes": ("float32", (4,)), "classes": ("int16", ()),
-            "truncated": ("float32", ()), "occluded": ("int8", ()), "offsets": ("int64", ()), "original_size": ("int32", (2,)),
-        }  # fmt: skip
+            "images": ("uint8", (32, 64, 3)),
+            "boxes": ("float32", (4,)),
+            "classes": ("int16", ()),
+            "truncated": ("float32", ()),
+            "occluded": ("int8", ()),
+            "offsets": ("int64", ()),
+            "original_size": ("int32", (2,)),
+        }
         assert group["images"].chunks is None and group["images"].id.get_offset() % 4096 == 0
         assert group["ids"].asstr()[0] == open_store(tmp_path / "a.h5")["train"].ids[0]
 
@@ -252,17 +261,51 @@ def test_a_data_set_of_ones_own(tmp_path):
     assert not list(tmp_path.glob("b.h5*"))
 
 
+EXAMPLE = """photo_1,car,1,2,11,12
+photo_1,bus,5,5,9,9
+photo_2,bus,3,4,30,20
+"""
+
+
+def test_the_child_in_the_base_class_docstring_works(tmp_path, monkeypatch):
+    """The example that users copy: run as it stands there, on a folder as it describes."""
+    lines = extractor.__doc__.split("boxes:\n", 1)[1].splitlines()
+    assert all(line.startswith("    ") or not line for line in lines)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "boxes.csv").write_text(EXAMPLE)
+    for number in range(1, 5):
+        cv2.imwrite(
+            str(tmp_path / "photos" / f"photo{'' if number > 2 else '_'}{number}.png"), np.zeros((32, 32, 3), np.uint8)
+        )
+    monkeypatch.chdir(tmp_path)
+    names = {"collections": collections, "csv": csv, "pathlib": pathlib, "Box": Box, "Sample": Sample}
+    exec(textwrap.dedent("\n".join(lines)), names | {"DataExtractor": DataExtractor, "DataCompiler": DataCompiler})
+    store = open_store(tmp_path / "photos.h5")
+    assert store.class_names == ("car", "bus") and store.source == "my cameras, summer 2024"
+    boxes = {name: store[s].classes(i).tolist() for s in store.splits for i, name in enumerate(store[s].ids)}
+    assert boxes == {"photo_1": [0, 1], "photo_2": [1], "photo3": [], "photo4": []}
+
+
 @pytest.mark.real
 def test_real_drives_are_divided_well(prune_data, tmp_path):
-    extractor = KittiExtractor(prune_data / "kitti")
+    data = KittiExtractor(prune_data / "kitti")
+    samples = {i: data.sample(i) for i in data.ids()}
+    classes = ("Car", "Pedestrian", "Cyclist")
+    counts = {i: [sum(b.class_name == c for b in s.boxes) for c in classes] for i, s in samples.items()}
+    groups = {i: s.group for i, s in samples.items()}
     wanted = (0.7, 0.1, 0.2)
-    result = DataCompiler(extractor, (32, 96), fractions=wanted, progress=False).compile(tmp_path / "a.h5")
-    totals = {"Car": 4016, "Pedestrian": 1579, "Cyclist": 1627}
-    for share, split in zip(wanted, result["splits"].values(), strict=True):
-        assert split["images"] / 1141 == pytest.approx(share, abs=0.02)
-        for name, total in totals.items():
-            assert split["boxes"][name] / total == pytest.approx(share, abs=0.03)
-    assert sum(split["groups"] for split in result["splits"].values()) == 37
-    standard = DataCompiler(extractor, (32, 96), split="standard", progress=False).compile(tmp_path / "b.h5")
-    assert standard["splits"]["test"]["images"] == 627
-    assert standard["splits"]["train"]["images"] + standard["splits"]["val"]["images"] == 514
+    found = splits.by_group(groups, counts, wanted)
+    for share, ids in zip(wanted, found.values(), strict=True):
+        assert len(ids) / 1141 == pytest.approx(share, abs=0.02)
+        # README: 4,016 Cars, 1,579 Pedestrians, 1,627 Cyclists
+        np.testing.assert_allclose(np.sum([counts[i] for i in ids], 0) / (4016, 1579, 1627), share, atol=0.03)
+    standard = splits.standard(data.standard_splits(), list(samples), groups, counts)
+    assert len(standard["test"]) == 627 and len(standard["train"]) + len(standard["val"]) == 514
+    assert not {groups[i] for i in standard["val"]} & {groups[i] for i in standard["train"]}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("folder", ["kitti", "kitti_png"])
+def test_real_images_compile(prune_data, tmp_path, folder):
+    DataCompiler(KittiExtractor(prune_data / folder), (96, 320), limit=30, progress=False).compile(tmp_path / "a.h5")
+    assert sum(split["images"] for split in verify(tmp_path / "a.h5")["splits"].values()) == 30

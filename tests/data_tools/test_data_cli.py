@@ -32,8 +32,9 @@ def compiled(make_kitti, tmp_path, run):
 def test_compile_prints_counts_and_writes_json(make_kitti, tmp_path, run):
     root = make_kitti(20, drives=10)
     code, out, err = run(
-        "compile", "kitti", root, tmp_path / "a.h5", "--size", "128x64", "--split", "drive", "--fractions", ".6", ".2", ".2",
-        "--seed", "3", "--limit", "20", "--workers", "2", "--json", tmp_path / "r.json",
+        "compile", "kitti", root, tmp_path / "a.h5", "--size", "128x64", "--split", "drive",
+        "--fractions", ".6", ".2", ".2", "--seed", "3", "--limit", "20", "--workers", "2",
+        "--json", tmp_path / "r.json",
     )  # fmt: skip
     assert code == 0 and "error" not in err
     result = json.loads((tmp_path / "r.json").read_text())
@@ -129,8 +130,8 @@ def test_help_shows_an_example(run, verb):
 
 
 def test_rendered_streets_compile_and_name_themselves_synthetic(tmp_path, run):
-    assert run("street", tmp_path / "s", "--images", 4, "--seed", 1, "--size", "320x96", "--workers", 1)[0] == 0
-    code, out, err = run("compile", "kitti", tmp_path / "s", tmp_path / "s.h5", "--size", "320x96", "--split", "random")
+    assert run("street", tmp_path / "s", "--images", 3, "--seed", 1, "--size", "160x64", "--workers", 1)[0] == 0
+    code, out, err = run("compile", "kitti", tmp_path / "s", tmp_path / "s.h5", "--size", "160x64", "--split", "random")
     assert code == 0, err
     assert "synthetic" in out and run("verify", tmp_path / "s.h5")[0] == 0
 

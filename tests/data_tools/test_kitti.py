@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_tools.kitti import KITTI_CLASSES, KittiExtractor, format_label, parse_label, read_labels, write_labels
@@ -31,6 +31,7 @@ def test_dont_care_is_kept_as_such():
 number = st.floats(-900, 900).map(lambda value: round(value, 2))
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.builds(

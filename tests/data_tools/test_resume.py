@@ -30,7 +30,8 @@ SLOW = textwrap.dedent(
         def image_size(self, sample):
             return KittiExtractor.read_image(self, sample).shape[:2]
 
-    DataCompiler(Slow(sys.argv[1]), (32, 64), workers=2, encoded=sys.argv[3] == "1", progress=False).compile(sys.argv[2])
+    root, out, encoded = sys.argv[1:]
+    DataCompiler(Slow(root), (32, 64), workers=2, encoded=encoded == "1", progress=False).compile(out)
     """
 )
 COUNT = 60
@@ -190,7 +191,6 @@ def test_a_file_system_that_cannot_claim_room_is_no_obstacle(make_kitti, tmp_pat
 @pytest.mark.skipif(os.name != "posix", reason="files are locked by POSIX means")
 def test_two_conversions_cannot_write_one_file(make_kitti, tmp_path):
     root = make_kitti(6)
-    with Journal(tmp_path / "a.h5.partial.journal"):
-        with pytest.raises(InputError, match="in use by another process"):
-            compile_into(root, tmp_path / "a.h5")
+    with Journal(tmp_path / "a.h5.partial.journal"), pytest.raises(InputError, match="in use by another process"):
+        compile_into(root, tmp_path / "a.h5")
     compile_into(root, tmp_path / "a.h5")

@@ -81,6 +81,7 @@ def test_labels_are_in_range(scenes: list[street.Scene]) -> None:
             assert box.class_name in KITTI_CLASSES
             assert 0 <= box.truncated <= 1
             assert box.occluded in (0, 1, 2, 3)
+            assert all(type(v) in (str, int, float) for v in dataclasses.astuple(box)[:-1])
             assert -np.pi <= box.alpha <= np.pi
             assert -np.pi <= box.rotation_y <= np.pi
             assert box.y == 1.65
@@ -102,7 +103,9 @@ def test_boxes_are_the_silhouettes_of_the_surfaces(scenes: list[street.Scene]) -
     weights = np.stack([1 - u, u * (1 - v), u * v], 1)  # barycentric, over a triangle
     for scene in scenes[:6]:
         for box, instance in objects(scene):
-            corners = instance.vertices()[instance.mesh.faces]
+            # Far mirrors and the like are left out; lamps and plates do not make a silhouette.
+            drawn = instance.mesh.solid & (instance.mesh.detail <= scene.p2[1, 1] / box.z)
+            corners = instance.vertices()[instance.mesh.faces[drawn]]
             fans = [corners[:, [0, k, k + 1]] for k in range(1, corners.shape[1] - 1)]
             points = np.einsum("pk,fkc->fpc", weights, np.concatenate(fans)).reshape(-1, 3)
             pixels = points @ scene.p2[:, :3].T
@@ -154,7 +157,7 @@ def test_dont_care_marks_what_is_too_small_or_hidden() -> None:
 
 def test_every_class_and_every_type_can_appear() -> None:
     kinds: set[str] = set()
-    for index in range(300):
+    for index in range(200):
         kinds |= {i.kind for i in layout.plan(np.random.default_rng([1, index])).instances if i.class_name}
     assert kinds == set(crowd.KITTI_CLASS)
     assert {crowd.KITTI_CLASS[kind] for kind in kinds} == set(KITTI_CLASSES)
