@@ -40,12 +40,19 @@ class ParcelExtractor(DataExtractor):
 
     def ids(self):
         """Every photo, also those without parcels."""
-        return sorted(path.stem for path in (self.root / "photos").glob("*.png"))
+        found = sorted(path.stem for path in (self.root / "photos").glob("*.png"))
+        lost = set(self.boxes).difference(found)
+        if lost:
+            raise InputError(
+                f"boxes of {min(lost)}", f"its photo in {self.root / 'photos'}", "add it or remove the lines"
+            )
+        return found
 
     def sample(self, sample_id):
         """Photo, parcels and belt of one id."""
+        boxes = tuple(self.boxes.get(sample_id, ()))
         belt = sample_id.split("_")[0]
-        return Sample(sample_id, self.root / "photos" / f"{sample_id}.png", tuple(self.boxes[sample_id]), group=belt)
+        return Sample(sample_id, self.root / "photos" / f"{sample_id}.png", boxes, group=belt)
 
     def groups_known(self):
         """Photos of one belt look alike, so no belt may be in two splits."""

@@ -76,7 +76,7 @@ def main(program: str, verbs: Sequence[Verb], argv: Sequence[str] | None = None)
     try:
         return _run(program, verbs, arguments)
     except KeyboardInterrupt:
-        _say(program, "interrupted; files that were not finished have been removed")
+        _say(program, "interrupted; no finished file was harmed, the same command can be run again")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone; there is no one left to tell
         sys.stderr.close()

@@ -1,8 +1,8 @@
-"""The examples run as they stand, on the small data set that one of them makes up."""
+"""The examples, and the page that walks through them, run as they stand, on the data set that one of them makes up."""
 
 import csv
+import os
 import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,8 @@ from data_tools import open_store, verify
 from run_tools.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
+# 200x150 pixels to 224x160: x grows by 1.12, y by 16/15.
+SIDES = (("left", 1.12), ("top", 16 / 15), ("right", 1.12), ("bottom", 16 / 15))
 
 
 def load(name):
@@ -18,63 +20,71 @@ def load(name):
 
 
 @pytest.fixture(scope="module")
-def parcels(tmp_path_factory):
-    """The folder that `own_dataset.py` has filled."""
-    folder = tmp_path_factory.mktemp("parcels")
-    assert load("own_dataset")["main"](str(folder)) == 0
-    return folder
+def work(tmp_path_factory):
+    """A folder where `own_dataset.py parcels` was run, which is the working directory of this file's tests."""
+    folder, before = tmp_path_factory.mktemp("work"), Path.cwd()
+    os.chdir(folder)
+    try:
+        assert load("own_dataset")["main"]("parcels") == 0
+        yield folder
+    finally:
+        os.chdir(before)
 
 
-def test_own_dataset_compiles_what_the_csv_says(parcels):
-    verify(parcels / "parcels.h5")
-    store = open_store(parcels / "parcels.h5")
+def page_blocks():
+    """The page's pieces of Python."""
+    page = (ROOT / "docs" / "own_dataset.md").read_text(encoding="utf-8")
+    return [part.split("```")[0] for part in page.split("```python\n")[1:]]
+
+
+def test_own_dataset_compiles_what_the_csv_says(work):
+    verify(work / "parcels" / "parcels.h5")
+    store = open_store(work / "parcels" / "parcels.h5")
     assert store.class_names == ("box", "tube") and store.image_size == (160, 224)
-    with open(parcels / "boxes.csv", newline="") as file:
+    with open(work / "parcels" / "boxes.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert sum(len(store[split].all_boxes) for split in store.splits) == len(rows) > 80
     belts = [{name.split("_")[0] for name in store[split].ids} for split in store.splits]
     assert sum(map(len, belts)) == len(set.union(*belts)) == 10  # no belt in two splits
-    # 200x150 pixels to 224x160: x grows by 1.12, y by 16/15.
-    view = store["val"]
-    first = [row for row in rows if row["image"] == view.ids[0]]
-    expected = [[float(row[side]) * factor for side, factor in SIDES] for row in first]
-    assert view.boxes(0).tolist() == [pytest.approx(row, rel=1e-6) for row in expected]
+    view = store["train"]
+    for index, name in enumerate(view.ids):
+        expected = [[float(row[side]) * by for side, by in SIDES] for row in rows if row["image"] == name]
+        assert view.boxes(index).tolist() == [pytest.approx(row, rel=1e-6) for row in expected]
 
 
-SIDES = (("left", 1.12), ("top", 16 / 15), ("right", 1.12), ("bottom", 16 / 15))
-
-
-def test_own_dataset_keeps_photos_without_parcels(parcels):
-    store = open_store(parcels / "parcels.h5")
+def test_own_dataset_keeps_photos_without_parcels(work):
+    store = open_store(work / "parcels" / "parcels.h5")
     assert sum(len(store[split]) for split in store.splits) == 80
     assert any(not len(store["train"].boxes(index)) for index in range(len(store["train"])))
 
 
-def test_own_dataset_names_a_bad_line(parcels, tmp_path):
-    (tmp_path / "boxes.csv").write_text("image,class,left,top,right,bottom\nbelt00_000,box,1,2,x,4\n")
-    with pytest.raises(InputError, match="boxes.csv; expected four numbers; correct the line"):
-        load("own_dataset")["ParcelExtractor"](tmp_path)
+@pytest.mark.parametrize(
+    ("line", "named"),
+    [
+        ("belt00_000,box,1,2,x,4", "boxes.csv; expected four numbers; correct the line"),
+        ("belt00_000,box,1,2,3", "boxes.csv; expected four numbers; correct the line"),
+        ("belt77_000,box,1,2,3,4", "received boxes of belt77_000; expected its photo in"),
+    ],
+)
+def test_own_dataset_names_bad_lines(tmp_path, line, named):
+    (tmp_path / "boxes.csv").write_text(f"image,class,left,top,right,bottom\n{line}\n")
+    with pytest.raises(InputError) as caught:
+        load("own_dataset")["ParcelExtractor"](tmp_path).ids()
+    assert named in str(caught.value)
 
 
-def test_train_plain_keras_trains_saves_and_detects(parcels, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    out = tmp_path / "detector.keras"
-    assert load("train_plain_keras")["main"](str(parcels / "parcels.h5"), "1", str(out)) == 0
-    assert out.is_file()
+def test_train_plain_keras_and_the_pages_evaluation(work, capsys):
+    assert load("train_plain_keras")["main"]("parcels/parcels.h5", "1") == 0
+    assert (work / "detector.keras").is_file()
     assert "val_loss" in capsys.readouterr().out
+    exec(compile(page_blocks()[-1], "docs/own_dataset.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert "AP50" in printed and "tube" in printed
 
 
-def test_the_readers_page_shows_the_extractor_of_the_example():
-    page, code = (ROOT / "docs/own_dataset.md").read_text(), (ROOT / "examples/own_dataset.py").read_text()
-    blocks = [part.split("```")[0] for part in page.split("```python\n")[1:]]
-    assert blocks
-    for block in blocks:
-        for line in filter(str.strip, block.splitlines()):
-            if "# not in the example" not in block:
-                assert line.strip() in code, line
-
-
-def test_examples_need_nothing_but_the_packages():
-    for path in (ROOT / "examples").glob("*.py"):
-        assert "sys.path" not in path.read_text()
-    assert sys.version_info >= (3, 11)
+def test_the_page_quotes_the_example():
+    code = (ROOT / "examples" / "own_dataset.py").read_text(encoding="utf-8")
+    blocks = page_blocks()
+    assert len(blocks) == 7
+    for block in blocks[:-1]:
+        assert block in code

@@ -1,7 +1,7 @@
 """Published anchor sets, in grid cells of 32 pixels, (width, height) each.
 
-Source: `cfg/yolov2.cfg`, `cfg/yolov2-voc.cfg` and `cfg/yolov2-tiny-voc.cfg` of darknet. Anchors for a data set of your own
-come from `data_tools.anchors.kmeans`.
+Source: `cfg/yolov2.cfg`, `cfg/yolov2-voc.cfg` and `cfg/yolov2-tiny-voc.cfg` of darknet. Anchors for a data set of your
+own come from `data_tools.anchors.kmeans`.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ PRESETS: dict[str, tuple[tuple[float, float], ...]] = {
 }
 
 
-def as_anchors(anchors: str | Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+def as_anchors(anchors: str | Sequence[Sequence[float]] | np.ndarray) -> tuple[tuple[float, float], ...]:
     """A preset's name, or pairs of positive numbers, as a tuple of (width, height) in grid cells.
 
     Raises:

@@ -22,8 +22,8 @@ def split_head(logits, anchors: Sequence[Sequence[float]], num_classes: int):
     expected = len(anchors) * (5 + num_classes)
     if logits.shape[-1] != expected:
         raise ValueError(
-            f"Received a head of {logits.shape[-1]} channels; expected {len(anchors)} anchors x (5 + {num_classes} classes)"
-            f" = {expected}; give the anchors and class count the network was built with."
+            f"Received a head of {logits.shape[-1]} channels; expected {len(anchors)} anchors x (5 + {num_classes}"
+            f" classes) = {expected}; give the anchors and class count the network was built with."
         )
     head = ops.reshape(ops.cast(logits, "float32"), (-1, shape[1], shape[2], len(anchors), 5 + num_classes))
     return head

@@ -1,4 +1,4 @@
-"""`YoloV2`: the network as a `keras.Model` that trains under plain `compile`/`fit` and rebuilds itself from its config."""
+"""`YoloV2`: the network as a `keras.Model` that trains under plain `compile`/`fit` and rebuilds itself."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from yolo_prune.records import Detections
 
 @keras.saving.register_keras_serializable(package="yolo_prune")
 class YoloV2(keras.Model):
-    """YOLOv2; its call maps RGB images in 0–1, (batch, H, W, 3), to the raw head, (batch, H/32, W/32, anchors · (5 + classes)).
+    """YOLOv2: RGB images in 0–1, (batch, H, W, 3), to the raw head, (batch, H/32, W/32, anchors · (5 + classes)).
 
     Args:
         num_classes: classes of the head, at least 1.
@@ -64,6 +64,7 @@ class YoloV2(keras.Model):
         self.class_names = tuple(class_names) if class_names is not None else None
 
     def get_config(self):
+        """Everything needed to build the network again, and which layers are frozen."""
         return {
             "name": self.name,
             "num_classes": self.num_classes,
@@ -77,6 +78,7 @@ class YoloV2(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
+        """The network of a `get_config`, without its weights."""
         config = dict(config)
         frozen = config.pop("frozen", ())
         model = cls(**config)
@@ -86,13 +88,13 @@ class YoloV2(keras.Model):
         return model
 
     def compile(self, *args, jit_compile="auto", **kwargs):
-        """`keras.Model.compile`; "auto" does not use XLA for TensorFlow on a CPU, where it halves the training speed."""
+        """`keras.Model.compile`; "auto" does not use XLA for TensorFlow on a CPU, where it halves the speed."""
         if jit_compile == "auto" and keras.backend.backend() == "tensorflow" and not _has_gpu():
             jit_compile = False
         super().compile(*args, jit_compile=jit_compile, **kwargs)
 
     def compile_from_config(self, config):
-        """Compiles as the saved model was, optimizer slots included; Keras leaves that to classes with their own `compile`."""
+        """Compiles as the saved model was, optimizer slots included; with an own `compile`, Keras leaves that to us."""
         # Whether XLA pays is a matter of the machine that loads, not of the one that saved.
         config = {key: value for key, value in config.items() if key != "jit_compile"}
         self.compile(**keras.saving.deserialize_keras_object(config))

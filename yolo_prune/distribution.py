@@ -13,8 +13,8 @@ def scope(kind: str) -> Iterator[None]:
     """Where a model is built and trained.
 
     Args:
-        kind: "none"; "mirrored", every GPU of this host, TensorFlow backend; "multihost", every device of every host, JAX
-            backend, one process a host, started with JAX's usual cluster variables.
+        kind: "none"; "mirrored", every GPU of this host, TensorFlow backend; "multihost", every device of every host,
+            JAX backend, one process a host, started with JAX's usual cluster variables.
 
     Raises:
         InputError: when the Keras backend does not offer that.

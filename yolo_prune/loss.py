@@ -17,15 +17,21 @@ COMPONENTS = ("box", "objectness", "background", "classification", "prior")
 
 DONTCARE_COVERAGE = 0.5
 
+OPTIONS = (
+    *("num_classes", "object_scale", "noobject_scale", "class_scale", "coord_scale"),
+    *("threshold", "rescore", "box_weighting", "prior_scale"),
+)
+
 
 @keras.saving.register_keras_serializable(package="yolo_prune")
 class RegionLoss(keras.losses.Loss):
     """½ · squared errors of boxes and objectness plus softmax cross-entropy, summed over an image.
 
-    Called as `loss(true_boxes, logits)`; the mean over the images. `loss.call(true_boxes, logits)` gives one value an image.
+    Called as `loss(true_boxes, logits)`; the mean over the images. `loss.call(true_boxes, logits)` gives one value an
+    image.
 
-    `true_boxes` has shape (batch, max_boxes, 5): x, y, w, h, class, relative to the image; rows of zero width are unused,
-    class −1 is a DontCare region: a prediction that lies mostly inside one is not taught as background.
+    `true_boxes` has shape (batch, max_boxes, 5): x, y, w, h, class, relative to the image; rows of zero width are
+    unused, class −1 is a DontCare region: a prediction that lies mostly inside one is not taught as background.
     `logits` has shape (batch, gh, gw, anchors · (5 + classes)).
 
     Args:
@@ -75,17 +81,8 @@ class RegionLoss(keras.losses.Loss):
         self.prior_scale = prior_scale
 
     def get_config(self):
-        options = (
-            "num_classes",
-            "object_scale",
-            "noobject_scale",
-            "class_scale",
-            "coord_scale",
-            "threshold",
-            "rescore",
-        )
-        options += ("box_weighting", "prior_scale")
-        config = {key: getattr(self, key) for key in options}
+        """Every option, for saved models."""
+        config = {key: getattr(self, key) for key in OPTIONS}
         return {**super().get_config(), **config, "anchors": [list(pair) for pair in self.anchors]}
 
     def call(self, true_boxes, logits):
@@ -104,7 +101,8 @@ class RegionLoss(keras.losses.Loss):
         true_boxes = ops.cast(true_boxes, "float32")
         if len(true_boxes.shape) != 3 or true_boxes.shape[-1] != 5:
             raise ValueError(
-                f"Received true boxes of shape {tuple(true_boxes.shape)}; expected (batch, max_boxes, 5): x, y, w, h, class."
+                f"Received true boxes of shape {tuple(true_boxes.shape)}; expected (batch, max_boxes, 5): x, y, w, h,"
+                " class; pad with rows of zeros."
             )
         grid = ops.shape(head)[1:3]
         cells = grid[0] * grid[1] * len(self.anchors)
@@ -141,7 +139,7 @@ class RegionLoss(keras.losses.Loss):
         }
 
     def _targets(self, true_boxes, valid, grid) -> dict:
-        """Cell, anchor and regression target of each true box (rule 3), and which boxes are not overwritten (rule 5)."""
+        """Cell, anchor and regression target of each true box (rule 3); which are not overwritten (rule 5)."""
         height, width = grid
         x, y = true_boxes[..., 0] * width, true_boxes[..., 1] * height
         # Unused rows get width 1, so that no logarithm of zero reaches the gradient.

@@ -18,8 +18,8 @@ class RegionMetric(keras.metrics.Metric):
     Args:
         loss: the region loss that the model trains with.
         quantity: a component of the loss ("box", "objectness", "background", "classification", "prior"), the mean over
-            the images; or "average_iou" / "recall", the mean IoU of the anchors' best boxes with their true boxes, and the
-            share of true boxes where it exceeds .5.
+            the images; or "average_iou" / "recall", the mean IoU of the anchors' best boxes with their true boxes, and
+            the share of true boxes where it exceeds .5.
     """
 
     def __init__(self, loss: RegionLoss, quantity: str, name: str | None = None, dtype: str | None = "float32"):
@@ -32,6 +32,7 @@ class RegionMetric(keras.metrics.Metric):
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, y_true, y_pred, sample_weight=None):
+        """Adds a batch."""
         terms = self.loss.terms(y_true, y_pred)
         value = terms[_RATIOS.get(self.quantity, self.quantity)]
         self.total.assign_add(ops.sum(value))
@@ -40,14 +41,17 @@ class RegionMetric(keras.metrics.Metric):
         self.count.assign_add(per)
 
     def result(self):
+        """The mean so far, 0 before the first batch."""
         return ops.divide_no_nan(self.total, self.count)
 
     def get_config(self):
+        """Name, quantity and loss, for saved models."""
         loss = keras.saving.serialize_keras_object(self.loss)
         return {"name": self.name, "dtype": self.dtype, "quantity": self.quantity, "loss": loss}
 
     @classmethod
     def from_config(cls, config):
+        """The metric of a `get_config`, empty."""
         return cls(**{**config, "loss": keras.saving.deserialize_keras_object(config["loss"])})
 
 

@@ -1,4 +1,4 @@
-"""What a person watches while a detector trains: AP on the validation images, and pictures with truth and prediction."""
+"""What a person watches while a detector trains: AP on the validation images, and pictures with what was found."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,6 +51,7 @@ class ValidationAP(keras.callbacks.Callback):
         self.counted = [name for name, count in zip(self.class_names, counts, strict=True) if count >= least]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Judges the model and adds to `logs`."""
         if logs is None or (epoch + 1) % self.every:
             return
         found = list(predictions(self.model, self.view, count=len(self.truths)))
@@ -98,6 +99,7 @@ class Pictures(keras.callbacks.Callback):
         self.score = score
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Draws and writes the pictures."""
         if epoch % self.every:
             return
         inputs = np.stack([resize(image, self.model.image_size) for image in self.images])

@@ -120,7 +120,11 @@ def _from_npz(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path}: no such file", "a .npz of weights", "check --weights")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # NumPy leaves a file open whose archive turns out to be broken.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
             stored = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: {error}", "a .npz of weights", "copy it again") from error

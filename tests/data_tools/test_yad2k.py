@@ -1,4 +1,4 @@
-"""The paper's four arrays: shapes and kinds, agreement with the feed and the encoder, and under `fit` as YAD2K does it."""
+"""The paper's four arrays: shapes and kinds, agreement with feed and encoder, and under `fit` as YAD2K does it."""
 
 import keras
 import numpy as np
@@ -31,17 +31,17 @@ def test_four_arrays_of_the_papers_shapes(kitti):
     assert (images.shape, labels.shape) == ((4, 64, 128, 3), (4, boxes, 5))
     assert (mask.shape, matching.shape) == ((4, 2, 4, 3, 1), (4, 2, 4, 3, 5))
     assert (images.dtype, labels.dtype, mask.dtype, matching.dtype) == (np.float32, np.float32, bool, np.float32)
-    assert 0.0 <= images.min() and images.max() <= 1.0 and images.max() > 0.9
+    assert images.min() >= 0.0 and 0.9 < images.max() <= 1.0
 
 
 def test_a_car_worked_out(kitti):
-    # Stored twice as large as on disk: image i has its Car at left 2i', 20, 2i' + 41, 60 with i' = i % 10, of 128 by 64.
+    # Stored twice as large as on disk, 128 by 64: image i has its Car at 2i', 20, 2i' + 41, 60 with i' = i % 10.
     data = Yad2kData(kitti, "val", 1, ANCHORS)
     _, labels, mask, matching = data[0]
     left = 2 * (int(data.feed.ids(0)[0]) % 10)
     x, y, w, h = (left + 20.5) / 32, 40 / 32, 41 / 32, 40 / 32  # in cells
     np.testing.assert_allclose(labels[0, 0], [x / 4, y / 2, w / 4, h / 2, 0], rtol=1e-6)
-    # IoU of (1.28, 1.25) with (.57, .68): .388 / 1.602 = .24; with (1.87, 2.06): 1.602 / 3.866 = .41: the second anchor.
+    # IoU of (1.28, 1.25) with (.57, .68) is .388 / 1.602 = .24, with (1.87, 2.06) 1.602 / 3.866 = .41: the second.
     assert mask[0, 1, int(x), 1, 0]
     expected = [x - int(x), 0.25, np.log(w / 1.87446), np.log(h / 2.06253), 0]
     np.testing.assert_allclose(matching[0, 1, int(x), 1], expected, rtol=1e-5)
@@ -66,7 +66,7 @@ def test_it_agrees_with_the_feed_and_the_encoder(kitti, options):
 
 
 def test_dont_care_regions_are_left_out(kitti):
-    labels = np.concatenate([Yad2kData(kitti, "train", 1, ANCHORS)[i][1] for i in range(9)])
+    labels = np.concatenate([batch[1] for batch in Yad2kData(kitti, "train", 1, ANCHORS)])
     stored = open_store(kitti)["train"]
     assert (stored.all_classes == -1).any()
     assert labels[..., 4].min() == 0

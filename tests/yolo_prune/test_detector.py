@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -41,8 +42,7 @@ def fixed_batch(count=4):
 
 
 def compiled(model, optimizer):
-    loss = RegionLoss(model.anchors, model.num_classes)
-    model.compile(optimizer, loss=loss, metrics=region_metrics(loss))
+    model.compile(optimizer, loss=RegionLoss(model.anchors, model.num_classes))
     return model
 
 
@@ -54,62 +54,67 @@ def differences(one, other):
     return max(float(np.abs(a - b).max(initial=0)) for a, b in zip(arrays(one), arrays(other), strict=True))
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A network with frozen lower layers, trained for some steps from plain arrays, saved, and trained for one epoch more."""
+
+    model: YoloV2
+    history: dict
+    path: Path
+    outputs: np.ndarray
+    optimizer: list
+    later: list
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A network with frozen lower layers, trained for some steps from plain arrays; its history, and its file."""
     model = build()
     freeze(model, "top:4")
     schedule = keras.optimizers.schedules.CosineDecay(1e-2, 40)
-    compiled(model, keras.optimizers.Adam(schedule, global_clipnorm=10.0, weight_decay=1e-3))
-    history = model.fit(*fixed_batch(), epochs=15, batch_size=2, shuffle=False, verbose=0).history
+    loss = RegionLoss(model.anchors, model.num_classes)
+    optimizer = keras.optimizers.Adam(schedule, global_clipnorm=10.0, weight_decay=1e-3)
+    model.compile(optimizer, loss=loss, metrics=region_metrics(loss))
+    images, boxes = fixed_batch()
+    options = {"batch_size": 2, "shuffle": False, "verbose": 0}
+    history = model.fit(images, boxes, epochs=15, **options).history
     path = tmp_path_factory.mktemp("saved") / "model.keras"
     model.save(path)
-    return model, history, path
+    outputs, state = keras.ops.convert_to_numpy(model(images, training=False)), arrays(optimizer.variables)
+    model.fit(images, boxes, epochs=1, **options)
+    return Trained(model, history, path, outputs, state, arrays(model.weights))
 
 
 def test_plain_fit_lowers_the_loss(trained):
-    _, history, _ = trained
-    assert history["loss"][-1] < 0.5 * history["loss"][0]
-    assert np.isfinite(history["loss"]).all()
+    assert trained.history["loss"][-1] < 0.5 * trained.history["loss"][0]
+    assert np.isfinite(trained.history["loss"]).all()
 
 
 def test_the_logged_components_sum_to_the_loss(trained):
-    _, history, _ = trained
-    parts = sum(np.array(history[name]) for name in ("box", "objectness", "background", "classification"))
-    assert parts == pytest.approx(history["loss"], rel=1e-4)
+    parts = sum(np.array(trained.history[name]) for name in ("box", "objectness", "background", "classification"))
+    assert parts == pytest.approx(trained.history["loss"], rel=1e-4)
 
 
 def test_a_saved_model_is_the_same_model(trained):
-    model, _, path = trained
-    images, _ = fixed_batch()
-    again = load_detector(path)
+    again = load_detector(trained.path)
     assert type(again) is YoloV2
-    assert again.get_config() == model.get_config()
+    assert again.get_config() == trained.model.get_config()
     assert (again.widths, again.class_names, again.anchors) == (WIDTHS, ("car", "tram"), ANCHORS)
     assert (again.image_size, again.variant, again.num_classes) == ((64, 96), "tiny", 2)
-    assert [layer.trainable for layer in again.layers] == [layer.trainable for layer in model.layers]
-    np.testing.assert_array_equal(again(images, training=False), model(images, training=False))
+    assert [layer.trainable for layer in again.layers] == [layer.trainable for layer in trained.model.layers]
+    np.testing.assert_array_equal(again(fixed_batch()[0], training=False), trained.outputs)
 
 
 def test_a_saved_model_goes_on_training_as_if_never_stopped(trained):
-    _, _, path = trained
-    images, boxes = fixed_batch()
-    first, second = load_model(path, compile=True), load_model(path, compile=True)
-    assert second.compiled
+    again = load_model(trained.path, compile=True)
+    assert again.compiled
     # 15 epochs of 2 batches were trained.
-    assert int(second.optimizer.iterations) == 30
-    assert second.optimizer.get_config() == trained[0].optimizer.get_config()
-    assert len(second.optimizer.variables) == len(trained[0].optimizer.variables)
-    assert differences(second.optimizer.variables, trained[0].optimizer.variables) == 0.0
-    assert isinstance(second.loss, RegionLoss)
-    # The restored model's next step is the same as the same step of its twin, and not one of a fresh optimizer.
-    twin = compiled(load_model(path), keras.optimizers.Adam(1e-2))
-    logs = first.train_on_batch(images, boxes, return_dict=True)
-    assert {"average_iou", "recall", "box"} <= set(logs)
-    second.train_on_batch(images, boxes)
-    twin.train_on_batch(images, boxes)
-    assert differences(first.weights, second.weights) < 1e-7
-    assert differences(first.weights, twin.weights) > 1e-4
+    assert int(again.optimizer.iterations) == 30
+    assert again.optimizer.get_config() == trained.model.optimizer.get_config()
+    assert differences(again.optimizer.variables, trained.optimizer) == 0.0
+    assert isinstance(again.loss, RegionLoss)
+    history = again.fit(*fixed_batch(), epochs=1, batch_size=2, shuffle=False, verbose=0).history
+    assert set(history) == set(trained.history)
+    assert differences(again.weights, trained.later) < 1e-7
 
 
 def test_a_rebuilt_model_takes_the_weights():
@@ -128,11 +133,11 @@ def test_a_rebuilt_model_takes_the_weights():
     "optimizer", [lambda: keras.optimizers.SGD(1e-2, momentum=0.9), lambda: keras.optimizers.Adam(1e-3)]
 )
 def test_the_same_images_twice_in_a_batch_give_the_same_step(optimizer):
-    images, boxes = fixed_batch(2)
+    # Noise: where an image is flat some gradients are 0 but for rounding, which Adam blows up to its full step.
+    images, boxes = np.random.default_rng(0).random((2, 64, 96, 3), np.float32), fixed_batch(2)[1]
     once, twice = (compiled(build(), optimizer()) for _ in range(2))
     once.train_on_batch(images, boxes)
     twice.train_on_batch(np.concatenate([images, images]), np.concatenate([boxes, boxes]))
-    # Moving statistics are of n and of n − 1 degrees of freedom nowhere in Keras: they agree as well.
     assert differences(once.weights, twice.weights) < 1e-6
     assert differences(once.weights, build().weights) > 1e-4
 
@@ -150,21 +155,18 @@ def test_mixed_precision_keeps_a_float32_head(bfloat16):
     images, boxes = fixed_batch()
     assert model.get_layer("conv_8").compute_dtype == "bfloat16"
     assert model.get_layer("conv_9").compute_dtype == "float32"
-    assert str(model(images).dtype).endswith("float32")
+    assert keras.backend.standardize_dtype(model(images).dtype) == "float32"
     before = arrays(model.weights)
     logs = model.train_on_batch(images, boxes, return_dict=True)
     assert np.isfinite(list(logs.values())).all()
     assert differences(model.weights, before) > 0
-    plain = build()
-    plain.set_weights(before)
     assert {str(value.dtype) for value in arrays(model.weights)} == {"float32"}
 
 
 def test_run_folders_and_files(tmp_path, trained):
-    _, _, path = trained
     with pytest.raises(InputError, match="a folder without best.keras"):
         model_file(tmp_path)
-    (tmp_path / "best.keras").write_bytes(path.read_bytes())
+    (tmp_path / "best.keras").write_bytes(trained.path.read_bytes())
     assert model_file(tmp_path) == tmp_path / "best.keras"
     assert isinstance(load_detector(tmp_path), YoloV2)
     with pytest.raises(InputError, match="no such file"):
@@ -172,7 +174,7 @@ def test_run_folders_and_files(tmp_path, trained):
 
 
 def test_what_is_no_detector_is_told(tmp_path, trained):
-    whole = trained[2].read_bytes()
+    whole = trained.path.read_bytes()
     broken = tmp_path / "broken.keras"
     for content in (b"", b"no archive", whole[: len(whole) // 2], whole[:5000] + bytes(3000) + whole[8000:]):
         broken.write_bytes(content)
@@ -192,7 +194,7 @@ from yolo_prune import distribution
 from yolo_prune.detector import YoloV2
 from yolo_prune.freeze import freeze
 from yolo_prune.loss import RegionLoss
-from yolo_prune.metrics import region_metrics
+from yolo_prune.metrics import RegionMetric
 
 rng = np.random.default_rng(0)
 images = rng.random((8, 32, 64, 3), np.float32)
@@ -214,7 +216,7 @@ for kind in ("none", "mirrored"):
         model = YoloV2(2, ((1, 1), (2, 3)), (32, 64), "tiny", widths=(4,) * 8)
         freeze(model, "head")
         loss = RegionLoss(model.anchors, 2)
-        model.compile(keras.optimizers.SGD(1e-2), loss=loss, metrics=region_metrics(loss))
+        model.compile(keras.optimizers.SGD(1e-2), loss=loss, metrics=[RegionMetric(loss, "average_iou")])
         history = model.fit(Feed(), epochs=2, verbose=0, shuffle=False).history
         results.append((model.get_weights(), history, model.detect(images)))
 assert replicas == [1, 2], replicas

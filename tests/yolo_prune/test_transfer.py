@@ -1,5 +1,7 @@
 """Warm starts: by layer, where it fits, and told what was taken."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
@@ -110,7 +112,9 @@ def test_nothing_fits():
 def test_files_that_cannot_be_read(tmp_path, partial):
     whole = partial[0].read_bytes()
     broken = tmp_path / "broken.npz"
-    for content in (b"", b"text", whole[:4], whole[: len(whole) // 2], whole[:600] + bytes(200) + whole[800:]):
+    single = io.BytesIO()
+    np.save(single, np.zeros(3))
+    for content in (b"", b"text", single.getvalue(), whole[:4], whole[: len(whole) // 2], whole[:600] + bytes(200) + whole[800:]):
         broken.write_bytes(content)
         with pytest.raises(InputError, match="broken.npz"):
             transfer(tiny(), broken)

@@ -1,0 +1,307 @@
+"""The staged training on a small file: what a run leaves behind, and what happens when it is cut off."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from data_tools.pipeline import Batches, batches
+from data_tools.store import open_store
+from run_tools import config
+from run_tools.callbacks import TrainingDiverged
+from run_tools.errors import InputError
+from run_tools.folder import RunFolder
+from yolo_prune.checkpoint import Checkpoint
+from yolo_prune.class_map import class_set
+from yolo_prune.detector import YoloV2
+from yolo_prune.loss import RegionLoss
+from yolo_prune.models import load_detector, load_model
+from yolo_prune.recipe import Stage, TrainConfig
+from yolo_prune.trainer import Trainer
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = (Stage("top:3", 1, 1e-2, "constant", warmup=0, prior_scale=0.01), Stage("all", 3, 1e-2, warmup=2))
+
+
+def small(data, out, **changes):
+    """Two stages, four epochs of three steps, of a network with four channels a layer."""
+    options = {
+        **{"data": data, "out": out, "input": "96x64", "widths": (4,) * 8, "anchor_count": 2, "batch_size": 4},
+        **{"stages": STAGES, "images_every": 2, "weight_decay": 0.01},
+    }
+    return TrainConfig(**{**options, **changes})
+
+
+def weights_of(path):
+    model = load_model(path)
+    return {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.weights}
+
+
+@pytest.fixture(scope="module")
+def finished(small_h5, tmp_path_factory):
+    """A whole run, and what `fit` told; its folder held a line of an earlier start that was cut off in epoch 0."""
+    chosen = small(small_h5, tmp_path_factory.mktemp("runs") / "whole")
+    with RunFolder(chosen.out).create(chosen) as folder:
+        folder.log({"epoch": 0, "loss": -1.0})
+    return chosen, Trainer(chosen, verbose=0).fit()
+
+
+def test_a_run_is_a_folder(finished):
+    chosen, told = finished
+    names = {path.name for path in chosen.out.iterdir()}
+    assert {"config.yaml", "environment.json", "metrics.jsonl", "state.json", "best.keras", "last.keras"} <= names
+    assert not [name for name in names if name.startswith("epoch-")]
+    assert config.load(TrainConfig, chosen.out / "config.yaml") == chosen
+    state = RunFolder(chosen.out).read_state()
+    assert (state["checkpoint"], state["epoch"], state["finished"]) == ("last.keras", 4, True)
+    assert (told["epochs"], told["monitor"], told["images"]) == (4, "val_ap50", 12)
+    assert told["parameters"] == load_detector(chosen.out).count_params()
+
+
+def test_every_epoch_is_logged_once(finished):
+    rows = RunFolder(finished[0].out).metrics()
+    assert [row["epoch"] for row in rows] == [0, 1, 2, 3]
+    assert [row["stage"] for row in rows] == ["0:top:3", "1:all", "1:all", "1:all"]
+    for row in rows:
+        parts = ("box", "objectness", "background", "classification", "prior")
+        assert sum(row.get(name, 0.0) for name in parts) == pytest.approx(row["loss"], rel=1e-3)
+        assert {"val_loss", "val_ap50", "val_average_iou", "recall", "seconds"} <= set(row)
+        # Car (Van among them) and Pedestrian are in every image, so both are counted; no image has a Truck or a Tram.
+        assert {"val_ap50_car", "val_ap50_pedestrian"} <= set(row)
+        assert not {"val_ap50_truck", "val_ap50_tram"} & set(row)
+    assert ["prior" in row for row in rows] == [True, False, False, False]
+
+
+def test_learning_rates_of_the_stages(finished):
+    # Stage 1: constant. Stage 2: 9 steps, 2 of them warm-up, then 7 of cosine; the rates after steps 3, 6 and 9 are
+    # those of cosine steps 1, 4 and 7: .01 · (.01 + .99 · (1 + cos(π · k/7)) / 2).
+    cosine = [0.01 * (0.01 + 0.99 * (1 + np.cos(np.pi * k / 7)) / 2) for k in (1, 4, 7)]
+    rows = RunFolder(finished[0].out).metrics()
+    assert [row["learning_rate"] for row in rows] == pytest.approx([0.01, *cosine], rel=1e-4)
+
+
+def test_what_the_saved_model_knows(finished):
+    chosen, told = finished
+    last = load_detector(chosen.out / "last.keras")
+    assert last.class_names == class_set("merged").names
+    assert (last.image_size, last.widths, len(last.anchors)) == ((64, 96), (4,) * 8, 2)
+    assert np.array(told["anchors"]) == pytest.approx(np.array(last.anchors), abs=1e-3)
+    # The Pedestrians are 20.5 of 200 (or 240) pixels wide, 50 of 120 (or 150) high; the network has 3 × 2 cells. All
+    # Cars are 60 wide and 40 high: .75 to .9 cells and .53 to .67. k-means must find sizes of that kind.
+    assert np.all((np.array(last.anchors) > 0.2) & (np.array(last.anchors) < 1.0))
+
+
+def test_tensorboard_has_curves_and_pictures(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def tags(part, kind):
+        found = EventAccumulator(str(finished[0].out / "tensorboard" / part))
+        return set(found.Reload().Tags()[kind])
+
+    assert {"epoch/loss", "epoch/learning_rate", "epoch/average_iou"} <= tags("train", "tensors")
+    assert {"epoch/loss", "epoch/ap50"} <= tags("validation", "tensors")
+    ids = open_store(finished[0].data)["val"].ids
+    assert tags("pictures", "images") == {f"detections/{name}" for name in ids}
+
+
+def test_a_finished_run_is_left_alone(finished, monkeypatch):
+    chosen, told = finished
+    before = {path: path.stat().st_mtime_ns for path in (chosen.out / "last.keras", chosen.out / "best.keras")}
+    monkeypatch.setattr(YoloV2, "fit", lambda *_, **__: pytest.fail("a finished run was trained"))
+    assert Trainer(chosen, verbose=0).fit() == told
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert len(RunFolder(chosen.out).metrics()) == 4
+
+
+def test_another_config_needs_another_folder(finished):
+    with pytest.raises(InputError, match="seed: 0 there, 1 now"):
+        Trainer(dataclasses.replace(finished[0], seed=1)).fit()
+
+
+KILLED = """
+import os, signal, sys
+from run_tools import callbacks, config
+from yolo_prune.recipe import TrainConfig
+from yolo_prune.trainer import Trainer
+
+log = callbacks.JsonLines.on_epoch_end
+
+def log_and_die(self, epoch, logs=None):
+    log(self, epoch, logs)
+    if epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+callbacks.JsonLines.on_epoch_end = log_and_die
+Trainer(config.load(TrainConfig, sys.argv[1]), verbose=0).fit()
+"""
+
+
+def test_a_killed_run_ends_like_one_that_was_not(finished, tmp_path):
+    # Killed after the line of epoch 2 was written and before its checkpoint: it must go on after epoch 1, in the midst
+    # of stage 2, with the optimizer's moments, its step count and the feed's augmentations of epoch 2.
+    chosen = dataclasses.replace(finished[0], out=tmp_path / "killed")
+    config.dump(chosen, tmp_path / "config.yaml")
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "config.yaml")]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=500)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+    folder = RunFolder(chosen.out)
+    assert [row["epoch"] for row in folder.metrics()] == [0, 1, 2]
+    assert (folder.read_state()["epoch"], folder.read_state()["finished"]) == (2, False)
+
+    trainer = Trainer(chosen, verbose=0)
+    trainer.fit()
+    assert [row["epoch"] for row in folder.metrics()] == [0, 1, 2, 3]
+    whole = RunFolder(finished[0].out).metrics()
+    for row, expected in zip(folder.metrics(), whole, strict=True):
+        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+        assert row["learning_rate"] == expected["learning_rate"]
+    for name in ("last.keras", "best.keras"):
+        expected = weights_of(finished[0].out / name)
+        for variable, value in weights_of(chosen.out / name).items():
+            np.testing.assert_allclose(value, expected[variable], atol=1e-6, err_msg=f"{name} {variable}")
+
+
+def test_a_loss_that_is_no_number_names_its_part_and_images(small_h5, tmp_path, monkeypatch):
+    # A true box of no height in batch 1 of epoch 0: ln 0 makes the box part infinite, and nothing else.
+    original = Batches.__getitem__
+
+    def poisoned(self, index):
+        images, boxes = original(self, index)
+        if index == 1 and self.epoch == 0:
+            boxes[0, 0] = (0.5, 0.5, 0.2, 0.0, 0)
+        return images, boxes
+
+    monkeypatch.setattr(Batches, "__getitem__", poisoned)
+    chosen = small(small_h5, tmp_path / "run", stages=(Stage("head", 2),))
+    feed = batches(small_h5, "train", 4, seed=chosen.seed)
+    with pytest.raises(TrainingDiverged) as error:
+        Trainer(chosen, verbose=0).fit()
+    assert "received box = inf in epoch 0, batch 1 (images " + ", ".join(feed.ids(1)) + ")" in str(error.value)
+    assert not (tmp_path / "run" / "best.keras").exists()
+
+
+def test_a_few_images_can_be_learnt_by_heart(finished, small_h5, tmp_path, capsys):
+    chosen = small(
+        small_h5,
+        tmp_path / "run",
+        limit=4,
+        anchors="0.8,0.6;0.3,0.8",
+        stages=(Stage("all", 40, 2e-2, warmup=4),),
+        augment=None,
+        monitor="val_loss",
+        monitor_every=40,
+        images_every=100,
+        weights=finished[0].out,
+    )
+    trainer = Trainer(chosen, verbose=0)
+    told = trainer.fit()
+    rows = RunFolder(chosen.out).metrics()
+    assert rows[-1]["loss"] < 0.25 * rows[0]["loss"]
+    # One step of 4 images an epoch; validation, in the last epoch alone, is on the same images.
+    assert [("val_loss" in row) for row in rows] == [False] * 39 + [True]
+    assert (told["monitor"], told["best_epoch"], told["best"]) == ("val_loss", 39, rows[-1]["val_loss"])
+    lookup = class_set("merged").lookup(open_store(small_h5).class_names)
+    images, boxes = batches(small_h5, "train", 4, input_size=(64, 96), class_map=lookup, shuffle=False)[0]
+    loss = RegionLoss(trainer.model.anchors, 5)(boxes, trainer.model(images, training=False))
+    assert rows[-1]["val_loss"] == pytest.approx(float(loss), rel=1e-3)
+    # The warm start was told, and that its head knew other anchors.
+    printed = capsys.readouterr().out
+    assert f"weights of {finished[0].out}: loaded conv_1, norm_1" in printed
+    assert "the head was trained with other anchors" in printed
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Replaces training by a record of what would be trained; a checkpoint is written as after the last epoch."""
+    calls = []
+
+    def fit(self, feed, *, initial_epoch, epochs, callbacks, **options):
+        learn = [layer.name for layer in self.layers if layer.weights and layer.trainable]
+        calls.append({"from": initial_epoch, "to": epochs, "feed": feed.epoch, "learn": learn, "model": self, **options})
+        saver = next(callback for callback in callbacks if isinstance(callback, Checkpoint))
+        saver.set_model(self)
+        saver.on_epoch_end(epochs - 1, {"val_ap50": 0.5})
+        return type("History", (), {"epoch": list(range(initial_epoch, epochs))})
+
+    monkeypatch.setattr(YoloV2, "fit", fit)
+    return calls
+
+
+def test_each_stage_has_its_layers_loss_and_optimizer(small_h5, tmp_path, fits):
+    chosen = small(
+        small_h5, tmp_path / "run", optimizer="sgd", clip_norm=None, monitor_every=3, anchors="coco", classes="coco"
+    )
+    trainer = Trainer(chosen, verbose=0)
+    trainer.fit()
+    assert [(call["from"], call["to"], call["feed"]) for call in fits] == [(0, 1, 0), (1, 4, 1)]
+    assert fits[0]["learn"] == ["conv_7", "norm_7", "conv_8", "norm_8", "conv_9"]
+    assert len(fits[1]["learn"]) == 17
+    assert {call["validation_freq"] for call in fits} == {3}
+    optimizer = trainer.model.optimizer
+    assert (optimizer.name.split("_")[0], optimizer.momentum, optimizer.global_clipnorm) == ("sgd", 0.9, None)
+    assert optimizer.weight_decay == 0.01
+    decayed = {variable.path for variable in trainer.model.weights if optimizer._use_weight_decay(variable)}
+    assert {f"conv_{i}/kernel" for i in range(1, 10)} <= decayed
+    assert not decayed & {"conv_9/bias", "norm_1/gamma", "norm_1/beta"}
+    assert trainer.model.loss.prior_scale == 0.0
+    assert trainer.model.output_shape == (None, 2, 3, 5 * 85)
+
+
+def test_a_stage_that_ran_out_of_patience_is_not_gone_on_with(small_h5, tmp_path, fits, make_detector):
+    chosen = small(small_h5, tmp_path / "run", patience=2, stages=(Stage("head", 10), Stage("all", 10)))
+    # Best in epoch 1, last checkpoint of epoch 3, then killed before stage 2 had an epoch.
+    state = {"checkpoint": "epoch-0004.keras", "epoch": 4, "stage": 0, "monitor": "val_ap50", "best": 0.4, "best_epoch": 1}
+    with RunFolder(chosen.out).create(chosen) as folder:
+        make_detector().save(folder.path("epoch-0004.keras"))
+        folder.write_state({**state, "finished": False})
+    Trainer(chosen, verbose=0).fit()
+    assert [(call["from"], call["to"]) for call in fits] == [(10, 20)]
+
+
+def test_a_stage_with_patience_left_is_gone_on_with(small_h5, tmp_path, fits, make_detector):
+    chosen = small(small_h5, tmp_path / "run", patience=3, stages=(Stage("head", 10),))
+    state = {"checkpoint": "epoch-0004.keras", "epoch": 4, "stage": 0, "monitor": "val_ap50", "best": 0.4, "best_epoch": 1}
+    with RunFolder(chosen.out).create(chosen) as folder:
+        make_detector().save(folder.path("epoch-0004.keras"))
+        folder.write_state({**state, "finished": False})
+    Trainer(chosen, verbose=0).fit()
+    assert [(call["from"], call["to"]) for call in fits] == [(4, 10)]
+
+
+def test_mixed_precision_ends_with_the_run(small_h5, tmp_path, fits):
+    before = keras.config.dtype_policy()
+    trainer = Trainer(small(small_h5, tmp_path / "run", mixed_precision=True, stages=(Stage("head", 1),)), verbose=0)
+    trainer.fit()
+    assert trainer.model.get_layer("conv_1").compute_dtype == "float16"
+    assert trainer.model.get_layer("conv_9").compute_dtype == "float32"
+    # Losses are scaled, or small gradients would vanish in float16.
+    assert isinstance(trainer.model.optimizer, keras.optimizers.LossScaleOptimizer)
+    assert keras.config.dtype_policy() == before
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"input": "100x64"}, "image size 100x64; expected multiples of 32; use 96x64"),
+        ({"input": "96"}, "96"),
+        ({"anchors": "cocoo"}, "anchors 'cocoo'"),
+        ({"anchors": "1,2;3"}, "anchors"),
+        ({"anchors": "1,a;3,4"}, "anchors"),
+        ({"anchor_count": 1000}, "k 1000"),
+        ({"widths": (4, 4)}, "2 widths"),
+        ({"weights": Path("missing.npz")}, "missing.npz"),
+        ({"data": Path("missing.h5")}, "missing.h5"),
+        ({"distribute": "multihost"}, "--distribute multihost"),
+    ],
+)
+def test_what_does_not_fit_is_told(small_h5, tmp_path, fits, changes, told):
+    with pytest.raises(InputError) as error:
+        Trainer(small(small_h5, tmp_path / "run", **changes), verbose=0).fit()
+    assert told in str(error.value)
