@@ -59,6 +59,7 @@ class Batches(keras.utils.PyDataset):
         self._count = count
         self._order: tuple[int, np.ndarray] | None = None
         self._buffers = Recycler((batch_size, *image_size, 3))
+        self._plain_rows = self._all_rows() if augment is None else np.zeros((0, 5), np.float32)
 
     def __len__(self) -> int:
         # A short last batch would cost one more compilation and noisy batch statistics; the shuffle varies who is left
@@ -107,23 +108,32 @@ class Batches(keras.utils.PyDataset):
     def _one(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """One image at the input's size, uint8, and its rows (k, 5)."""
         image = self._stored(index)
-        boxes, classes = self.split.boxes(index), self._class_map[self.split.classes(index)]
-        stored = image.shape[:2]
         if self._augment is None:
-            image = resize(image, self.image_size)
-            boxes = box_tools.scale(boxes, stored, self.image_size)
-        else:
-            rng = np.random.default_rng((self._seed, self.epoch, index))
-            matrix = draw_transform(rng, self._augment, stored, self.image_size)
-            image = shift_colours(rng, transform_image(image, matrix, self.image_size), self._augment)
-            visible, pixels = self._augment.min_visible, self._augment.min_pixels
-            boxes, kept = transform_boxes(boxes, matrix, self.image_size, visible, pixels)
-            boxes, classes = boxes[kept], classes[kept]
+            first, end = self.split.offsets[index : index + 2]
+            return resize(image, self.image_size), self._plain_rows[first:end]
+        boxes, classes = self.split.boxes(index), self._class_map[self.split.classes(index)]
+        rng = np.random.default_rng((self._seed, self.epoch, index))
+        matrix = draw_transform(rng, self._augment, image.shape[:2], self.image_size)
+        image = shift_colours(rng, transform_image(image, matrix, self.image_size), self._augment)
+        visible, pixels = self._augment.min_visible, self._augment.min_pixels
+        boxes, kept = transform_boxes(boxes, matrix, self.image_size, visible, pixels)
+        rows = self._rows(boxes[kept], classes[kept])
+        # Objects before DontCare regions, so that a short `max_boxes` cuts the latter first.
+        return image, rows[np.argsort(rows[:, 4] == DONTCARE, kind="stable")]
+
+    def _rows(self, boxes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Rows x, y, w, h, class, float64 (k, 5) relative to the image, of xyxy boxes in pixels of the input."""
         height, width = self.image_size
         rows = np.concatenate([box_tools.xyxy_to_cxcywh(boxes), classes[:, None]], axis=1, dtype=np.float64)
         rows[:, :4] /= (width, height, width, height)
-        # Objects before DontCare regions, so that a short `max_boxes` cuts the latter first.
-        return image, rows[np.argsort(rows[:, 4] == DONTCARE, kind="stable")]
+        return rows
+
+    def _all_rows(self) -> np.ndarray:
+        """Rows of all boxes of the split as they are without augmentation, float32 (m, 5), in the order of `_one`."""
+        boxes = box_tools.scale(self.split.all_boxes, self.split.image_size, self.image_size)
+        rows = self._rows(boxes, self._class_map[self.split.all_classes])
+        image = np.repeat(np.arange(len(self.split)), np.diff(self.split.offsets))
+        return rows[np.lexsort((rows[:, 4] == DONTCARE, image))].astype(np.float32)
 
 
 def batches(

@@ -30,16 +30,22 @@ PRESETS: dict[str, tuple[tuple[float, float], ...]] = {
 
 
 def as_anchors(anchors: str | Sequence[Sequence[float]] | np.ndarray) -> tuple[tuple[float, float], ...]:
-    """A preset's name, or pairs of positive numbers, as a tuple of (width, height) in grid cells.
+    """A preset's name, "w,h;w,h;...", or pairs of positive numbers, as a tuple of (width, height) in grid cells.
 
     Raises:
         InputError: for an unknown name, an empty list, or a pair that is not two positive finite numbers.
     """
-    if isinstance(anchors, str):
+    if isinstance(anchors, str) and "," not in anchors:
         if anchors not in PRESETS:
-            raise InputError(f"anchors {anchors!r}", f"one of {', '.join(PRESETS)}, or pairs", "see yolo_prune.anchors")
+            raise InputError(
+                f"anchors {anchors!r}", f"one of {', '.join(PRESETS)}, or pairs w,h;w,h", "see yolo_prune.anchors"
+            )
         return PRESETS[anchors]
-    array = np.asarray(anchors, dtype=np.float64)
+    try:
+        pairs = [pair.split(",") for pair in anchors.split(";")] if isinstance(anchors, str) else anchors
+        array = np.asarray(pairs, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InputError(f"anchors {anchors!r}", "pairs of numbers, w,h;w,h", "give a width and a height each") from None
     if array.ndim != 2 or array.shape[1] != 2 or not len(array) or not np.all(np.isfinite(array) & (array > 0)):
         raise InputError(
             f"anchors of shape {array.shape}",

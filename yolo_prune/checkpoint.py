@@ -17,8 +17,8 @@ LAST = "last.keras"
 class Checkpoint(keras.callbacks.Callback):
     """Saves the last epoch (with the optimizer) and the best one by `monitor`.
 
-    `state.json` names the checkpoint to resume from. It is replaced after the checkpoint is complete, and only then is the
-    one before deleted, so there is a matching pair at every moment.
+    `state.json` names the checkpoint to resume from. It is replaced after the checkpoint is complete, and only then is
+    the one before deleted, so there is a matching pair at every moment.
 
     Args:
         folder: the run folder.
@@ -37,6 +37,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.start = start
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Saves, and stops the stage when it is out of patience."""
         state = self.folder.read_state() or {}
         best, best_epoch = state.get("best"), state.get("best_epoch")
         value = (logs or {}).get(self.monitor)

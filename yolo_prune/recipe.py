@@ -45,17 +45,17 @@ class Stage:
 
     @classmethod
     def parse(cls, text: str) -> "Stage":
-        """ "all:50:1e-3" or "top:3:20:1e-4:constant": what trains, epochs, learning rate, and optionally the schedule."""
+        """From "all:50:1e-3" or "top:3:20:1e-4:constant": what trains, epochs, learning rate and schedule."""
         parts = text.split(":")
         if parts[0] == "top" and len(parts) > 1:
             parts[:2] = [":".join(parts[:2])]
         if not 2 <= len(parts) <= 4:
             raise InputError(f"stage {text!r}", "WHAT:EPOCHS[:LEARNING_RATE[:SCHEDULE]]", "for example all:50:1e-3")
         try:
-            numbers = [int(parts[1])] + [float(part) for part in parts[2:3]]
+            epochs, rate = int(parts[1]), float(parts[2]) if len(parts) > 2 else cls.learning_rate
         except ValueError:
             raise InputError(f"stage {text!r}", "a whole number of epochs and a learning rate", "all:50:1e-3") from None
-        return cls(parts[0], *numbers, **({"schedule": parts[3]} if len(parts) == 4 else {}))
+        return cls(parts[0], epochs, rate, parts[3] if len(parts) == 4 else cls.schedule)
 
 
 def check_train(train: str) -> int | None:

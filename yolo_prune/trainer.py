@@ -68,13 +68,14 @@ class Trainer:
         self.store: Store = open_store(config.data)
         self.lookup = self.classes.lookup(self.store.class_names)
         self.image_size = check_image_size(parse_size(config.input) if config.input else self.store.image_size)
-        self.model: YoloV2 | None = None
+        self.model: YoloV2 = None  # type: ignore[assignment]  # made by `fit`
 
     def fit(self) -> dict[str, Any]:
         """Trains, or goes on training.
 
         Returns:
-            `{"out", "epochs", "best", "best_epoch", "monitor", "seconds", "parameters"}`; the checkpoints lie in the folder.
+            `{"out", "epochs", "best", "best_epoch", "monitor", "seconds", "images", "parameters", "anchors"}`; the
+            checkpoints lie in the folder.
 
         Raises:
             InputError: for data, weights or a run folder that do not fit the config.
@@ -121,9 +122,8 @@ class Trainer:
         print(f"resuming {self.config.out} after epoch {state['epoch']} of {self.plan.epochs}")
 
     def _anchors(self) -> tuple[tuple[float, float], ...]:
-        text = self.config.anchors
-        if text != "kmeans":
-            return as_anchors([pair.split(",") for pair in text.split(";")] if "," in text else text)
+        if self.config.anchors != "kmeans":
+            return as_anchors(self.config.anchors)
         sizes = stats.sizes(self.store["train"], tuple(np.flatnonzero(self.lookup >= 0)))
         stretch = np.array(self.image_size[::-1]) / np.array(self.store.image_size[::-1])
         found = anchor_tools.kmeans(sizes * stretch / STRIDE, self.config.anchor_count, seed=self.config.seed)
@@ -142,9 +142,11 @@ class Trainer:
             ):
                 done = end
                 continue
-            # Inside a stage the restored model brings its optimizer; at its beginning a new one is due.
-            if done == self.plan.starts[index] or not getattr(self.model, "compiled", False):
-                self._compile(stage, len(feed))
+            # Inside a stage the restored model brings its optimizer's state; at its beginning a new one is due.
+            saved = getattr(self.model, "optimizer", None) if done > self.plan.starts[index] else None
+            self._compile(stage, len(feed))
+            if saved is not None:
+                self._go_on(saved)
             feed.epoch = done
             history = self.model.fit(
                 feed,
@@ -180,6 +182,13 @@ class Trainer:
         print(f"stage {stage.train}: {len(names)} layers learn, {stage.epochs} epochs of {steps} steps")
         loss = RegionLoss(self.model.anchors, self.model.num_classes, prior_scale=stage.prior_scale)
         self.model.compile(self._optimizer(stage, steps), loss=loss, metrics=region_metrics(loss))
+
+    def _go_on(self, saved: keras.optimizers.Optimizer) -> None:
+        """Gives the new optimizer the saved one's state; the saved one itself has forgotten what not to decay."""
+        optimizer = self.model.optimizer
+        optimizer.build(self.model.trainable_variables)
+        for variable, value in zip(optimizer.variables, saved.variables, strict=True):
+            variable.assign(value)
 
     def _optimizer(self, stage: Stage, steps: int) -> keras.optimizers.Optimizer:
         total, warmup = stage.epochs * steps, min(stage.warmup, stage.epochs * steps // 2)

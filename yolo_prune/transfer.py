@@ -74,7 +74,7 @@ def transfer(model: YoloV2, source: str | Path | keras.Model) -> Transfer:
 
 
 def _other_classes(model: YoloV2, origin: keras.Model | None) -> dict[str, str]:
-    """A head of as many, but other classes fits by its shape alone: a channel that means "car" must not become "tram"."""
+    """A head of as many, but other classes fits by its shape alone: a channel of cars must not become one of trams."""
     theirs = getattr(origin, "class_names", None)
     if theirs is None or model.class_names is None or tuple(theirs) == model.class_names:
         return {}

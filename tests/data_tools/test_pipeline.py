@@ -1,16 +1,10 @@
-"""The feed: what a batch holds, that it depends on seed, epoch and index alone, and that it works under plain `fit`."""
+"""The feed: what a batch holds, and that it depends on seed, epoch and index alone."""
 
-import importlib.util
 import json
-import os
 import pickle
-import subprocess
-import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -18,12 +12,10 @@ from data_tools import open_store
 from data_tools.augment import Augment, draw_transform, shift_colours, transform_image
 from data_tools.layout import Plan
 from data_tools.pipeline import batches
-from data_tools.recycle import ALIGNMENT, Recycler
 from data_tools.schema import SCHEMA, fixed_text
 from data_tools.store_writer import write_store
 from run_tools.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[2]
 SIZE = (64, 96)
 NAMES = ("car", "bus", "tram")
 LEVELS = np.arange(256, dtype=np.uint8)
@@ -249,90 +241,6 @@ def test_a_box_that_leaves_the_picture_leaves_the_labels(tmp_path):
     assert edges.min() >= -1e-6 and edges.max() <= 1 + 1e-6
 
 
-# Under plain `fit`
-
-
-@keras.saving.register_keras_serializable(package="test_pipeline")
-class Scale(keras.layers.Layer):
-    """Its input times a weight of 1: a network whose output shows the batch it was given."""
-
-    def build(self, shape):
-        self.factor = self.add_weight(shape=(), initializer="ones")
-
-    def call(self, inputs):
-        return inputs * self.factor
-
-
-def recorder():
-    """A model that learns nothing, and the list of batches that `fit` has shown it."""
-    batches_seen = []
-
-    def loss(true_boxes, images):
-        batches_seen.append((np.array(images), np.array(true_boxes)))
-        return keras.ops.sum(images) * 0.0
-
-    model = keras.Sequential([Scale()])
-    model.compile(keras.optimizers.SGD(0.0), loss=loss, run_eagerly=True)
-    return model, batches_seen
-
-
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_fit_sees_the_batches_of_each_epoch_in_order_whatever_the_workers(noisy, workers):
-    model, seen = recorder()
-    feed = batches(noisy, "train", 4, augment=True, workers=workers)
-    model.fit(feed, epochs=2, shuffle=False, verbose=0)
-    # Keras turns to the next epoch before the first, too, on every `fit`.
-    assert feed.epoch == 3
-    model.fit(feed, epochs=1, shuffle=False, verbose=0)  # a second `fit` goes on
-    assert feed.epoch == 5
-    feed.epoch = 1  # as when a training is resumed
-    model.fit(feed, epochs=1, shuffle=False, verbose=0)
-    fresh, expected = batches(noisy, "train", 4, augment=True), []
-    for epoch in (1, 2, 4, 2):
-        fresh.epoch = epoch
-        expected += list(fresh)
-    assert len(seen) == len(expected) == 12
-    assert all(same(a, b) for a, b in zip(seen, expected, strict=True))
-
-
-def test_fit_learns_from_both_splits(noisy):
-    model = keras.Sequential(
-        [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(15), keras.layers.Reshape((3, 5))]
-    )
-    model.compile("adam", loss="mse")
-    history = model.fit(
-        batches(noisy, "train", 4), validation_data=batches(noisy, "val", 2), epochs=2, shuffle=False, verbose=0
-    )
-    assert np.isfinite(history.history["loss"] + history.history["val_loss"]).all()
-
-
-JAX_FIT = """
-import sys
-import keras, numpy as np
-from data_tools import batches
-model = keras.Sequential([keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(15), keras.layers.Reshape((3, 5))])
-model.compile("adam", loss="mse")
-for workers in (1, 2):
-    feed = batches(sys.argv[1], "train", 4, augment=True, workers=workers)
-    history = model.fit(feed, validation_data=batches(sys.argv[1], "val", 2), epochs=2, shuffle=False, verbose=0)
-    assert keras.backend.backend() == "jax" and feed.epoch == 3 and np.isfinite(history.history["loss"]).all()
-import jax.numpy as jnp
-kept = [jnp.asarray(images) for images, _ in feed]
-fresh = batches(sys.argv[1], "train", 4, augment=True)
-fresh.epoch = 3
-assert all(np.array_equal(a, b[0]) for a, b in zip(kept, fresh, strict=True))
-"""
-
-
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed (pip install -e .[jax])")
-def test_fit_on_jax(noisy):
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", JAX_FIT, noisy], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-
-
 # Memory
 
 
@@ -351,45 +259,6 @@ def test_a_pass_holds_a_few_batches_not_the_file(tmp_path):
         tracemalloc.stop()
     assert path.stat().st_size > 40e6
     assert peak < 2.5 * batch < 16e6
-
-
-def test_memory_is_used_again_only_when_nobody_looks_at_it():
-    pool = Recycler((3, 100))
-    first = pool.take()
-    assert first.shape == (3, 100) and first.dtype == np.float32 and first.flags.writeable
-    address = first.ctypes.data
-    assert address % ALIGNMENT == 0
-    first[:] = 7.0
-    part = first[1:, ::2]
-    del first
-    others = [pool.take() for _ in range(5)]
-    for other in others:
-        other[:] = 0.0
-    assert (part == 7.0).all()
-    del part
-    assert pool.take().ctypes.data == address
-
-
-def test_a_recycler_keeps_no_more_than_it_was_told():
-    pool = Recycler((10,), keep=2)
-    arrays = [pool.take() for _ in range(6)]
-    del arrays
-    assert len(pool._free) == 2
-    assert pickle.loads(pickle.dumps(pool)).take().shape == (10,)
-
-
-def test_tensors_made_from_batches_are_not_overwritten_later(noisy):
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("needs the TensorFlow backend")
-    import tensorflow as tf
-
-    feed = batches(noisy, "train", 4, augment=True)
-    signature = (tf.TensorSpec((4, *SIZE, 3), tf.float32), tf.TensorSpec((4, feed.max_boxes, 5), tf.float32))
-    dataset = tf.data.Dataset.from_generator(lambda: iter(feed), output_signature=signature).repeat(6).prefetch(2)
-    kept = list(dataset)
-    assert len(kept) == 18
-    for index, (images, labels) in enumerate(kept):
-        assert same((images.numpy(), labels.numpy()), feed[index % 3])
 
 
 # Mistakes

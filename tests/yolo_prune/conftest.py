@@ -23,7 +23,7 @@ COUNT = 20
 
 
 def boxes_of(index: int) -> list[tuple[str, float, float, float, float]]:
-    """What is in image `index`: type, left, top, right, bottom in its own pixels; all cars and people at least 41 pixels high."""
+    """What is in image `index`: type, left, top, right, bottom in its own pixels; cars and people are over 40 high."""
     boxes = [("Car", 10.0 + index, 38.0, 70.0 + index, 80.0), ("Pedestrian", 120.0, 50.0, 140.5, 100.0)]
     if index % 2:
         boxes.append(("Van", 150.0, 30.0, 190.0, 60.0))
@@ -35,10 +35,10 @@ def boxes_of(index: int) -> list[tuple[str, float, float, float, float]]:
 
 def label_lines(index: int) -> str:
     """KITTI's label file of image `index`."""
-    ends = {"DontCare": ("-1 -1 -10", "-1 -1 -1 -1000 -1000 -1000 -10")}
+    seen = ("0.00 0 1.57", "1.50 1.60 3.90 1.00 1.50 20.00 1.57")
     lines = []
     for name, *sides in boxes_of(index):
-        before, after = ends.get(name, ("0.00 0 1.57", "1.50 1.60 3.90 1.00 1.50 20.00 1.57"))
+        before, after = ("-1 -1 -10", "-1 -1 -1 -1000 -1000 -1000 -10") if name == "DontCare" else seen
         lines.append(f"{name} {before} {' '.join(f'{side:.2f}' for side in sides)} {after}\n")
     return "".join(lines)
 

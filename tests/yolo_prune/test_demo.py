@@ -15,6 +15,7 @@ from yolo_prune import demo as demo_module
 from yolo_prune import report
 from yolo_prune.cli import main
 from yolo_prune.models import load_detector
+from yolo_prune.records import Detections, Truth
 
 pytestmark = pytest.mark.slow
 WORDS = ["--images", "30", "--epochs", "1", "--input", "416x128"]
@@ -127,7 +128,9 @@ def test_a_report_of_a_run_without_history_or_environment(tmp_path, finished):
     out, _ = finished
     evaluation = json.loads((out / "demo.json").read_text())["evaluation"]
     picture = cv2.imread(str(next((out / "detections").iterdir())))
-    page = report.write_report(RunFolder(tmp_path), "Title", evaluation, [], [], ("car",), {"one": picture}, "Notes.")
+    true, found = [Truth([], [], (32, 64))], [Detections([], [], [])]
+    run = RunFolder(tmp_path)
+    page = report.write_report(run, "Title", evaluation, true, found, ("car",), {"one": picture}, "Notes.")
     assert page == tmp_path / "report.html"
     text = page.read_text()
     assert "How this was made" in text and "CPUs" not in text and text.count("<img ") == 4

@@ -56,7 +56,7 @@ def differences(one, other):
 
 @dataclass(frozen=True)
 class Trained:
-    """A network with frozen lower layers, trained for some steps from plain arrays, saved, and trained for one epoch more."""
+    """A network with frozen lower layers, trained from plain arrays, saved, and trained for one epoch more."""
 
     model: YoloV2
     history: dict
@@ -129,11 +129,11 @@ def test_a_rebuilt_model_takes_the_weights():
     assert build(class_names=None).get_config()["class_names"] is None
 
 
+# Adam divides by the gradient's size; without a larger epsilon it blows up the rounding of gradients that are almost 0.
 @pytest.mark.parametrize(
-    "optimizer", [lambda: keras.optimizers.SGD(1e-2, momentum=0.9), lambda: keras.optimizers.Adam(1e-3)]
+    "optimizer", [lambda: keras.optimizers.SGD(1e-2, momentum=0.9), lambda: keras.optimizers.Adam(1e-3, epsilon=1e-2)]
 )
 def test_the_same_images_twice_in_a_batch_give_the_same_step(optimizer):
-    # Noise: where an image is flat some gradients are 0 but for rounding, which Adam blows up to its full step.
     images, boxes = np.random.default_rng(0).random((2, 64, 96, 3), np.float32), fixed_batch(2)[1]
     once, twice = (compiled(build(), optimizer()) for _ in range(2))
     once.train_on_batch(images, boxes)
@@ -246,6 +246,6 @@ def test_a_backend_that_cannot_distribute_is_told():
     from yolo_prune import distribution
 
     other = "multihost" if keras.backend.backend() == "tensorflow" else "mirrored"
-    with pytest.raises(InputError, match=f"--distribute {other} on the {keras.backend.backend()} backend"):
-        with distribution.scope(other):
-            pass
+    told = f"--distribute {other} on the {keras.backend.backend()} backend"
+    with pytest.raises(InputError, match=told), distribution.scope(other):
+        pass

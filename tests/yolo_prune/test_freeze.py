@@ -49,7 +49,9 @@ def test_other_words_are_told(train):
         freeze(tiny(), train)
 
 
-@pytest.mark.parametrize("train, moved", [("top:2", {"conv_8", "norm_8", "conv_9"}), ("norm", {n for n in BLOCKS if "norm" in n})])
+@pytest.mark.parametrize(
+    "train, moved", [("top:2", {"conv_8", "norm_8", "conv_9"}), ("norm", {n for n in BLOCKS if "norm" in n})]
+)
 def test_frozen_layers_stay_as_they_are(train, moved):
     model = tiny()
     freeze(model, train)

@@ -68,7 +68,7 @@ def test_order_and_kernels_of_the_full_network():
 def test_the_passthrough_leaves_at_convolution_13_and_comes_first():
     widths = (4,) * 12 + (8,) + (4,) * 6 + (12, 2, 4)
     model = full(widths=widths)
-    # Convolution 21 reads the 8 channels of 13 and gives 2; space_to_depth makes 8 of them, beside 12 of convolution 20.
+    # Convolution 21 reads the 8 channels of 13 and gives 2; space_to_depth makes 8 of them, beside 12 of 20.
     assert model.get_layer("conv_21").kernel.shape == (1, 1, 8, 2)
     passthrough, deep = model.get_layer("concat").input
     assert (passthrough.shape[-1], deep.shape[-1]) == (8, 12)
@@ -147,3 +147,10 @@ def test_published_anchors():
     assert as_anchors("tiny-voc")[2] == (6.63, 11.38)
     assert {len(preset) for preset in PRESETS.values()} == {5}
     assert as_anchors(np.array([[1, 2], [3, 4]])) == ((1.0, 2.0), (3.0, 4.0))
+    assert as_anchors("1,2;3.5,4") == ((1.0, 2.0), (3.5, 4.0))
+
+
+@pytest.mark.parametrize("anchors", ["1,2;3", "1,a", "1,2,3;4,5,6", ";", "1,2;", ",", "0,1", "nan,1", "", [[1, 2], [3]], [None]])
+def test_anchors_that_make_no_sense(anchors):
+    with pytest.raises(InputError, match="anchors"):
+        as_anchors(anchors)

@@ -42,7 +42,9 @@ def softmax(values):
 
 def overlap(a, b):
     """Intersection of two cx, cy, w, h boxes."""
-    sides = [min(a[k] + a[k + 2] / 2, b[k] + b[k + 2] / 2) - max(a[k] - a[k + 2] / 2, b[k] - b[k + 2] / 2) for k in (0, 1)]
+    sides = [
+        min(a[k] + a[k + 2] / 2, b[k] + b[k + 2] / 2) - max(a[k] - a[k + 2] / 2, b[k] - b[k + 2] / 2) for k in (0, 1)
+    ]
     return sides[0] * sides[1] if min(sides) > 0 else 0.0
 
 
@@ -119,7 +121,8 @@ def literal(boxes, logits, anchors, classes, **options):
     """Deltas of a batch with the shape of `logits`, and the loss of each image, float64."""
     head = np.asarray(logits, np.float64).reshape(*logits.shape[:3], len(anchors), 5 + classes)
     results = [
-        image_deltas(np.asarray(boxes[b], np.float64), head[b], anchors, {**DEFAULTS, **options}) for b in range(len(head))
+        image_deltas(np.asarray(boxes[b], np.float64), head[b], anchors, {**DEFAULTS, **options})
+        for b in range(len(head))
     ]
     return np.stack([delta for delta, _ in results]).reshape(logits.shape), np.array([cost for _, cost in results])
 

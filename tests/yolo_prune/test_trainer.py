@@ -31,11 +31,9 @@ STAGES = (Stage("top:3", 1, 1e-2, "constant", warmup=0, prior_scale=0.01), Stage
 
 def small(data, out, **changes):
     """Two stages, four epochs of three steps, of a network with four channels a layer."""
-    options = {
-        **{"data": data, "out": out, "input": "96x64", "widths": (4,) * 8, "anchor_count": 2, "batch_size": 4},
-        **{"stages": STAGES, "images_every": 2, "weight_decay": 0.01},
-    }
-    return TrainConfig(**{**options, **changes})
+    options = {"input": "96x64", "widths": (4,) * 8, "anchor_count": 2, "batch_size": 4, "stages": STAGES}
+    options |= {"images_every": 2, "weight_decay": 0.01}
+    return TrainConfig(data=data, out=out, **{**options, **changes})
 
 
 def weights_of(path):
@@ -224,7 +222,9 @@ def fits(monkeypatch):
 
     def fit(self, feed, *, initial_epoch, epochs, callbacks, **options):
         learn = [layer.name for layer in self.layers if layer.weights and layer.trainable]
-        calls.append({"from": initial_epoch, "to": epochs, "feed": feed.epoch, "learn": learn, "model": self, **options})
+        calls.append(
+            {"from": initial_epoch, "to": epochs, "feed": feed.epoch, "learn": learn, "model": self, **options}
+        )
         saver = next(callback for callback in callbacks if isinstance(callback, Checkpoint))
         saver.set_model(self)
         saver.on_epoch_end(epochs - 1, {"val_ap50": 0.5})
@@ -257,7 +257,14 @@ def test_each_stage_has_its_layers_loss_and_optimizer(small_h5, tmp_path, fits):
 def test_a_stage_that_ran_out_of_patience_is_not_gone_on_with(small_h5, tmp_path, fits, make_detector):
     chosen = small(small_h5, tmp_path / "run", patience=2, stages=(Stage("head", 10), Stage("all", 10)))
     # Best in epoch 1, last checkpoint of epoch 3, then killed before stage 2 had an epoch.
-    state = {"checkpoint": "epoch-0004.keras", "epoch": 4, "stage": 0, "monitor": "val_ap50", "best": 0.4, "best_epoch": 1}
+    state = {
+        "checkpoint": "epoch-0004.keras",
+        "epoch": 4,
+        "stage": 0,
+        "monitor": "val_ap50",
+        "best": 0.4,
+        "best_epoch": 1,
+    }
     with RunFolder(chosen.out).create(chosen) as folder:
         make_detector().save(folder.path("epoch-0004.keras"))
         folder.write_state({**state, "finished": False})
@@ -267,7 +274,14 @@ def test_a_stage_that_ran_out_of_patience_is_not_gone_on_with(small_h5, tmp_path
 
 def test_a_stage_with_patience_left_is_gone_on_with(small_h5, tmp_path, fits, make_detector):
     chosen = small(small_h5, tmp_path / "run", patience=3, stages=(Stage("head", 10),))
-    state = {"checkpoint": "epoch-0004.keras", "epoch": 4, "stage": 0, "monitor": "val_ap50", "best": 0.4, "best_epoch": 1}
+    state = {
+        "checkpoint": "epoch-0004.keras",
+        "epoch": 4,
+        "stage": 0,
+        "monitor": "val_ap50",
+        "best": 0.4,
+        "best_epoch": 1,
+    }
     with RunFolder(chosen.out).create(chosen) as folder:
         make_detector().save(folder.path("epoch-0004.keras"))
         folder.write_state({**state, "finished": False})

@@ -99,7 +99,9 @@ def test_a_head_of_other_classes_or_anchors_is_told():
     source = tiny(1, names=cars, anchors=((1.0, 1.5), (2.0, 3.0)))
     result = transfer(model, source)
     assert not result.skipped
-    assert result.notes == ("the head was trained with other anchors, 1.000,1.500 2.000,3.000; here 1.000,1.500 2.000,1.000",)
+    assert result.notes == (
+        "the head was trained with other anchors, 1.000,1.500 2.000,3.000; here 1.000,1.500 2.000,1.000",
+    )
     # Another number of anchors is another shape.
     assert set(transfer(model, tiny(1, names=cars, anchors="coco")).skipped) == {"conv_9"}
 
@@ -114,7 +116,14 @@ def test_files_that_cannot_be_read(tmp_path, partial):
     broken = tmp_path / "broken.npz"
     single = io.BytesIO()
     np.save(single, np.zeros(3))
-    for content in (b"", b"text", single.getvalue(), whole[:4], whole[: len(whole) // 2], whole[:600] + bytes(200) + whole[800:]):
+    for content in (
+        b"",
+        b"text",
+        single.getvalue(),
+        whole[:4],
+        whole[: len(whole) // 2],
+        whole[:600] + bytes(200) + whole[800:],
+    ):
         broken.write_bytes(content)
         with pytest.raises(InputError, match="broken.npz"):
             transfer(tiny(), broken)

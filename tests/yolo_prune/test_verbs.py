@@ -22,7 +22,7 @@ from yolo_prune.options import DetectConfig, EvaluateConfig
 from yolo_prune.predict import predictions, truths
 from yolo_prune.recipe import TrainConfig
 from yolo_prune.records import Detections
-from yolo_prune.tables import detect_table, evaluate_table
+from yolo_prune.tables import detect_table, evaluate_table, train_table
 from yolo_prune.verbs_kitti import KittiEval, kitti_eval
 
 MERGED = class_set("merged")
@@ -312,3 +312,10 @@ def test_the_train_verb_reads_the_same_config_as_python(small_h5, tmp_path):
     write_json(tmp_path / "c.json", {"widths": [4] * 8, "stages": [{"train": "head", "epochs": 2}]})
     loaded = config.load(TrainConfig, tmp_path / "c.json", data=small_h5, out=tmp_path / "run")
     assert loaded.widths == (4,) * 8 and loaded.stages[0].epochs == 2
+
+
+def test_the_table_of_a_training():
+    told = {"out": "runs/a", "epochs": 3, "images": 12, "seconds": 90.0, "parameters": 1494, "monitor": "val_ap50"}
+    text = train_table({**told, "best": 0.51236, "best_epoch": 1})
+    assert text == "runs/a: 3 epochs of 12 images in 1.5 min, 1,494 parameters\nbest val_ap50 0.5124 in epoch 2"
+    assert train_table({**told, "best": None, "best_epoch": None}).endswith("val_ap50 was never measured")
