@@ -13,9 +13,13 @@ from data_tools.augment import Augment, draw_transform, shift_colours, transform
 from data_tools.image_files import resize
 from data_tools.recycle import Recycler
 from data_tools.store import SplitView, open_store
+from data_tools.store_writer import default_workers
+from data_tools.threads import Threads
 from run_tools.errors import InputError
 
 DONTCARE = -1
+MOST_THREADS = 4
+"""That share the images of one batch; more would only wait for the memory."""
 UNIT = np.float32(1 / 255)
 
 
@@ -59,6 +63,8 @@ class Batches(keras.utils.PyDataset):
         self._count = count
         self._order: tuple[int, np.ndarray] | None = None
         self._buffers = Recycler((batch_size, *image_size, 3))
+        # Several workers share the processors already.
+        self._threads = Threads(max(1, min(MOST_THREADS, default_workers() // workers)))
         self._plain_rows = self._all_rows() if augment is None else np.zeros((0, 5), np.float32)
 
     def __len__(self) -> int:
@@ -71,10 +77,14 @@ class Batches(keras.utils.PyDataset):
         chosen = self.indices(index)
         images = self._buffers.take()[: len(chosen)]
         labels = np.zeros((len(chosen), self.max_boxes, 5), np.float32)
-        for slot, image_index in enumerate(chosen.tolist()):
-            pixels, rows = self._one(image_index)
-            _to_unit(pixels, images[slot])
-            labels[slot, : len(rows)] = rows[: self.max_boxes]
+
+        def fill(slots: range) -> None:
+            for slot in slots:
+                pixels, rows = self._one(int(chosen[slot]))
+                _to_unit(pixels, images[slot])
+                labels[slot, : len(rows)] = rows[: self.max_boxes]
+
+        self._threads.each(fill, len(chosen))
         return images, labels
 
     def indices(self, index: int) -> np.ndarray:
@@ -162,7 +172,8 @@ def batches(
         shuffle: new order every epoch; default: only for the split "train". Then a last, short batch is left out.
         seed: of shuffle and augmentation.
         max_boxes: rows of `true_boxes`; default: the most boxes of any image of the file.
-        workers: threads that prepare batches ahead; 1 leaves that to TensorFlow.
+        workers: batches prepared ahead at a time; 1 leaves that to TensorFlow. The images of one batch are shared
+            between the processors in any case.
         limit: only the first so many images of the split.
 
     Returns:

@@ -66,7 +66,7 @@ def test_every_contender_yields_the_pixels_it_is_timed_for(pipeline, images, tmp
 
 def test_threads_give_the_batches_of_one_thread(pipeline, images, tmp_path):
     pipeline.write_ours(tmp_path / "ours.h5", images)
-    alone, ahead = (pipeline.feed_batches(tmp_path / "ours.h5", 4, True, workers) for workers in (1, 2))
+    alone, ahead = (pipeline.feed_batches(open_store(tmp_path / "ours.h5"), 4, True, workers) for workers in (1, 2))
     for _ in range(2):  # one epoch
         np.testing.assert_array_equal(next(alone)[0], next(ahead)[0])
     ahead.close()

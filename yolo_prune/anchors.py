@@ -45,7 +45,7 @@ def as_anchors(anchors: str | Sequence[Sequence[float]] | np.ndarray) -> tuple[t
         pairs = [pair.split(",") for pair in anchors.split(";")] if isinstance(anchors, str) else anchors
         array = np.asarray(pairs, dtype=np.float64)
     except (TypeError, ValueError):
-        raise InputError(f"anchors {anchors!r}", "pairs of numbers, w,h;w,h", "give a width and a height each") from None
+        raise InputError(f"anchors {anchors!r}", "pairs of numbers, w,h;w,h", "give two numbers an anchor") from None
     if array.ndim != 2 or array.shape[1] != 2 or not len(array) or not np.all(np.isfinite(array) & (array > 0)):
         raise InputError(
             f"anchors of shape {array.shape}",

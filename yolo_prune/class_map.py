@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from data_tools.store import Store
 from run_tools.errors import InputError
 
 DONTCARE = -1
@@ -74,3 +75,15 @@ def class_set(name: str) -> ClassSet:
     if name not in CLASS_SETS:
         raise InputError(f"class set {name!r}", f"one of {', '.join(CLASS_SETS)}", "choose one with --classes")
     return CLASS_SETS[name]
+
+
+def lookup_of(classes: ClassSet, store: Store) -> np.ndarray:
+    """`ClassSet.lookup` of a file's classes; InputError when none of them is in the class set."""
+    lookup = classes.lookup(store.class_names)
+    if (lookup < 0).all():
+        raise InputError(
+            f"{store.path} with the classes {', '.join(store.class_names)}",
+            f"KITTI's types, such as {', '.join(list(classes.map)[:3])}",
+            "compile data in KITTI's layout",
+        )
+    return lookup

@@ -26,7 +26,7 @@ class ValidationAP(keras.callbacks.Callback):
         split: the split to validate on.
         lookup: class of the head for each stored class (`ClassSet.lookup`).
         class_names: of the head.
-        every: epochs between validations, as `fit`'s `validation_freq`.
+        epochs: after which to validate, counted from 1, as `fit`'s `validation_freq`.
         limit: only the first images of the split; None: all.
     """
 
@@ -36,14 +36,14 @@ class ValidationAP(keras.callbacks.Callback):
         split: str,
         lookup: np.ndarray,
         class_names: Sequence[str],
-        every: int,
+        epochs: Sequence[int],
         limit: int | None = None,
     ):
         super().__init__()
         self.view = store[split]
         self.truths = truths(store, split, lookup)[:limit]
         self.class_names = tuple(class_names)
-        self.every = every
+        self.epochs = frozenset(epochs)
         classes = np.concatenate([truth.classes for truth in self.truths])
         counts = [int((classes == index).sum()) for index in range(len(self.class_names))]
         # In a small validation split no class may reach the count; then all that occur do.
@@ -52,7 +52,7 @@ class ValidationAP(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Judges the model and adds to `logs`."""
-        if logs is None or (epoch + 1) % self.every:
+        if logs is None or epoch + 1 not in self.epochs:
             return
         found = list(predictions(self.model, self.view, count=len(self.truths)))
         result = ap50(self.truths, found, self.class_names)

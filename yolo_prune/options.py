@@ -55,7 +55,7 @@ class DemoConfig:
     """The whole main job on built-in synthetic scenes: render, compile, train, evaluate, export, draw, report."""
 
     out: Path = option(Path("runs/demo"), help="run folder")
-    images: int = option(480, help="synthetic scenes", minimum=30)
-    epochs: int = option(36, help="passes over the training scenes", minimum=1)
+    images: int = option(800, help="synthetic scenes", minimum=30)
+    epochs: int = option(16, help="passes over the training scenes", minimum=1)
     input: str = option("832x256", help="network input WxH, multiples of 32")
     seed: int = option(0, help="of scenes and training")

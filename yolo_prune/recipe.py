@@ -85,6 +85,7 @@ class TrainConfig:
         (Stage(),), help="WHAT:EPOCHS[:RATE[:SCHEDULE]] each; WHAT: all, head, top:N, norm"
     )
     weights: Path | None = option(None, help="warm start: run folder, .keras, or .npz in Keras layout")
+    new_head: bool = option(False, help="begin with a fresh head, whatever --weights has")
     batch_size: int = option(16, help="images a step", minimum=1)
     optimizer: Literal["adam", "sgd"] = option("adam", help="optimizer; sgd has momentum .9")
     weight_decay: float = option(0.0, help="decoupled weight decay of the kernels", minimum=0.0)

@@ -15,11 +15,12 @@ from data_tools import stats
 from data_tools.pipeline import Batches, batches
 from data_tools.store import Store, open_store
 from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
+from run_tools.errors import InputError
 from run_tools.files import parse_size
 from run_tools.folder import RunFolder
 from yolo_prune import checkpoint, distribution
 from yolo_prune.anchors import as_anchors
-from yolo_prune.class_map import class_set
+from yolo_prune.class_map import class_set, lookup_of
 from yolo_prune.detector import YoloV2
 from yolo_prune.freeze import freeze
 from yolo_prune.loss import COMPONENTS, RegionLoss
@@ -66,7 +67,7 @@ class Trainer:
         self.plan = Plan(config.stages)
         self.classes = class_set(config.classes)
         self.store: Store = open_store(config.data)
-        self.lookup = self.classes.lookup(self.store.class_names)
+        self.lookup = lookup_of(self.classes, self.store)
         self.image_size = check_image_size(parse_size(config.input) if config.input else self.store.image_size)
         self.model: YoloV2 = None  # type: ignore[assignment]  # made by `fit`
 
@@ -81,20 +82,23 @@ class Trainer:
             InputError: for data, weights or a run folder that do not fit the config.
             TrainingDiverged: at the first loss that is not finite.
         """
-        with RunFolder(self.config.out).create(self.config) as folder:
-            state = folder.read_state()
-            keras.utils.set_random_seed(self.config.seed)
-            with distribution.scope(self.config.distribute), _precision(self.config.mixed_precision):
+        folder = RunFolder(self.config.out)
+        keras.utils.set_random_seed(self.config.seed)
+        with distribution.scope(self.config.distribute), _precision(self.config.mixed_precision):
+            if folder.read_state() is None:
+                # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
+                self._start()
+            with folder.create(self.config):
+                state = folder.read_state()
                 if state:
                     self._restore(folder, state)
                 else:
                     # A run that was cut off in its first epoch may have logged it.
                     folder.truncate(lambda row: False)
-                    self._start()
                 if not (state and state["finished"]):
                     self._run_stages(folder, state)
                     checkpoint.finish(folder)
-            return self._summary(folder)
+                return self._summary(folder)
 
     def _start(self) -> None:
         anchors = self._anchors()
@@ -108,12 +112,22 @@ class Trainer:
             class_names=self.classes.names,
         )
         if self.config.weights is not None:
-            result = transfer(self.model, self.config.weights)
-            print(f"weights of {self.config.weights}: loaded {', '.join(result.loaded)}")
-            for name, reason in result.skipped.items():
-                print(f"  {name} starts fresh: {reason}")
-            for note in result.notes:
-                print(f"  {note}")
+            self._warm_start()
+
+    def _warm_start(self) -> None:
+        """Weights of `config.weights`; a head of other classes or anchors is refused unless a new one is asked for."""
+        result = transfer(self.model, self.config.weights, head=not self.config.new_head)
+        head = self.model.layers[-1].name
+        other = [result.skipped[head]] if head in result.skipped else list(result.notes)
+        if other and not self.config.new_head:
+            raise InputError(
+                f"{self.config.weights} with another head ({other[0]})",
+                "the classes and anchors of this training",
+                "give those with --classes and --anchors, or --new-head to begin with a fresh one",
+            )
+        print(f"weights of {self.config.weights}: loaded {', '.join(result.loaded)}")
+        for name, reason in result.skipped.items():
+            print(f"  {name} starts fresh: {reason}")
 
     def _restore(self, folder: RunFolder, state: dict[str, Any]) -> None:
         """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""
@@ -147,20 +161,23 @@ class Trainer:
             self._compile(stage, len(feed))
             if saved is not None:
                 self._go_on(saved)
-            feed.epoch = done
             history = self.model.fit(
                 feed,
                 validation_data=self._feed("val", None),
                 initial_epoch=done,
                 epochs=end,
                 callbacks=self._callbacks(folder, index, feed),
-                validation_freq=self.config.monitor_every,
+                validation_freq=self._validated(end),
                 shuffle=False,
                 verbose=self.verbose,
             )
             done = end
             if self.model.stop_training and len(history.epoch) < stage.epochs:
                 print(f"stage {stage.train}: no better checkpoint for {self.config.patience} epochs")
+
+    def _validated(self, end: int) -> list[int]:
+        """Epochs, counted from 1, after which to validate: every `monitor_every` and the last one of the stage."""
+        return sorted({*range(self.config.monitor_every, end, self.config.monitor_every), end})
 
     def _feed(self, split: str, augment) -> Batches:
         config = self.config
@@ -214,8 +231,10 @@ class Trainer:
         logdir = folder.path("tensorboard")
         names = self.classes.names
         found: list[keras.callbacks.Callback] = [
+            # Keras ends an epoch of the feed once more when it builds metrics; the epoch must not depend on that.
+            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(feed, "epoch", epoch)),
             NanStop(COMPONENTS, lambda batch: "images " + ", ".join(feed.ids(batch % len(feed)))),
-            ValidationAP(self.store, split, self.lookup, names, config.monitor_every, config.limit),
+            ValidationAP(self.store, split, self.lookup, names, self._validated(self.plan.end(index)), config.limit),
             JsonLines(folder, {"stage": f"{index}:{stage.train}"}),
             TensorBoardScalars(logdir),
             Pictures(logdir / "pictures", self.store, split, self.lookup, names, config.images_every),

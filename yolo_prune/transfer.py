@@ -31,12 +31,13 @@ class Transfer:
     notes: tuple[str, ...] = ()
 
 
-def transfer(model: YoloV2, source: str | Path | keras.Model) -> Transfer:
+def transfer(model: YoloV2, source: str | Path | keras.Model, head: bool = True) -> Transfer:
     """Copies weights into `model`, layer by layer.
 
     Args:
         model: receives the weights.
         source: a run folder, a `.keras` file, a built model with the same layer names, or a `.npz` in Keras layout.
+        head: take the head too, if its shape and classes fit.
 
     Returns:
         Which layers were loaded; a layer whose shapes differ (a head of other classes) keeps its own weights.
@@ -45,7 +46,7 @@ def transfer(model: YoloV2, source: str | Path | keras.Model) -> Transfer:
         InputError: when the source cannot be read or no layer at all fits.
     """
     arrays, origin = _arrays(source)
-    loaded, skipped = [], _other_classes(model, origin)
+    loaded, skipped = [], _other_classes(model, origin) if head else {model.layers[-1].name: "a new head is wanted"}
     for layer in model.layers:
         if not layer.weights or layer.name in skipped:
             continue

@@ -14,7 +14,7 @@ from data_tools.store import SplitView, Store, open_store
 from run_tools import config, files
 from run_tools.errors import InputError, unknown_name
 from run_tools.folder import RunFolder
-from yolo_prune.class_map import CLASS_SETS, ClassSet
+from yolo_prune.class_map import CLASS_SETS, ClassSet, lookup_of
 from yolo_prune.drawing import draw, grid
 from yolo_prune.evaluation import METRICS
 from yolo_prune.evaluation import evaluate as judge
@@ -59,18 +59,6 @@ def metric_names(given: Sequence[str]) -> list[str]:
     if not names:
         raise InputError("no metrics", f"any of {', '.join(METRICS)}", "give at least one")
     return names
-
-
-def lookup_of(classes: ClassSet, store: Store) -> np.ndarray:
-    """`ClassSet.lookup` of a file's classes; InputError when none of them is in the class set."""
-    lookup = classes.lookup(store.class_names)
-    if (lookup < 0).all():
-        raise InputError(
-            f"{store.path} with the classes {', '.join(store.class_names)}",
-            f"KITTI's types, such as {', '.join(list(classes.map)[:3])}",
-            "compile data in KITTI's layout",
-        )
-    return lookup
 
 
 def evaluate(options: EvaluateConfig) -> dict[str, Any]:

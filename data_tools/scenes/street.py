@@ -216,6 +216,6 @@ def _readme(images: int, seed: int, size: tuple[int, int]) -> str:
         "Classes: sedan, suv, hatchback, estate, sportscar, mpv and pickup are Car; van and RV (motorhome) are Van;\n"
         "truck is Truck; bus is Misc, since KITTI has no bus class.\n"
         "Boxes enclose all of an object inside the image, hidden parts included. occluded is 0, 1, 2 where at least\n"
-        "80 %, 45 %, 15 % of its pixels are visible, else 3; below 7 %, or lower than 11 pixels, it is a DontCare\n"
+        "80 %, 45 %, 15 % of its pixels are visible, else 3; below 12 %, or lower than 18 pixels, it is a DontCare\n"
         "region. truncated is the fraction of the projected box's area outside the image.\n"
     )

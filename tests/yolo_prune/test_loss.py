@@ -65,7 +65,7 @@ def test_an_anchor_that_fits_a_true_box_is_not_taught_as_background():
 
 
 def test_the_prior_pulls_unmatched_anchors():
-    # tx = ty = 0 predict the centre, so only tw = 2 and th = −1 cost: ½ · .01 · (4 + 1) = .025, beside ½ · .5² background.
+    # tx = ty = 0 predict the centre, so only tw = 2 and th = −1 cost: ½ · .01 · (4 + 1) = .025; background ½ · .5².
     logits = zeros()
     logits[..., 2:4] = (2.0, -1.0)
     assert value(one_image((0, 0, 0, 0, 0)), logits, prior_scale=0.01) == pytest.approx([0.15])
@@ -102,8 +102,8 @@ def test_the_later_of_two_boxes_on_one_anchor_counts():
 
 
 def test_a_centre_on_the_far_edge_belongs_to_the_last_cell():
-    # x = 1 lies in cell 1 of 2, one cell's width from its left; y = 1 likewise. Anything outside the grid would raise or
-    # be lost: here the one match has IoU ¼ / (1 + 1 − ¼) = 1/7 with the cell's own box.
+    # x = y = 1 belong to cell 1 of 2. Its own box has the centre ¾, ¾ and sides of ½ like the truth: a quarter is common,
+    # IoU ¼ / (1 + 1 − ¼) = 1/7.
     terms = RegionLoss(UNIT, 1).terms(one_image((1.0, 1.0, 0.5, 0.5, 0)), zeros((2, 2)))
     assert keras.ops.convert_to_numpy(terms["matched"]) == pytest.approx([1.0])
     assert keras.ops.convert_to_numpy(terms["iou_sum"]) == pytest.approx([1 / 7], abs=1e-5)

@@ -34,7 +34,7 @@ def test_parameters_of_the_full_network():
 
 def test_parameters_of_the_tiny_network():
     # 9 · (3·16 + 16·32 + 32·64 + 64·128 + 128·256 + 256·512 + 512·1024 + 1024·512) = 9 · 1,223,216 = 11,008,944
-    # head: 512 · 425 + 425 = 218,025; batch-norms 4 · (16 + 32 + 64 + 128 + 256 + 512 + 1024 + 512) = 4 · 2,544 = 10,176.
+    # head: 512 · 425 + 425 = 218,025; batch-norms: 4 · (16 + 32 + … + 1024 + 512) = 4 · 2,544 = 10,176.
     assert YoloV2(80, "coco", image_size=(32, 32), variant="tiny").count_params() == 11_237_145
 
 
@@ -150,7 +150,9 @@ def test_published_anchors():
     assert as_anchors("1,2;3.5,4") == ((1.0, 2.0), (3.5, 4.0))
 
 
-@pytest.mark.parametrize("anchors", ["1,2;3", "1,a", "1,2,3;4,5,6", ";", "1,2;", ",", "0,1", "nan,1", "", [[1, 2], [3]], [None]])
+@pytest.mark.parametrize(
+    "anchors", ["1,2;3", "1,a", "1,2,3;4,5,6", ";", "1,2;", ",", "0,1", "nan,1", "", [[1, 2], [3]], [None]]
+)
 def test_anchors_that_make_no_sense(anchors):
     with pytest.raises(InputError, match="anchors"):
         as_anchors(anchors)

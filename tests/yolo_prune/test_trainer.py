@@ -29,11 +29,11 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = (Stage("top:3", 1, 1e-2, "constant", warmup=0, prior_scale=0.01), Stage("all", 3, 1e-2, warmup=2))
 
 
-def small(data, out, **changes):
+def small(h5, out, **changes):
     """Two stages, four epochs of three steps, of a network with four channels a layer."""
     options = {"input": "96x64", "widths": (4,) * 8, "anchor_count": 2, "batch_size": 4, "stages": STAGES}
-    options |= {"images_every": 2, "weight_decay": 0.01}
-    return TrainConfig(data=data, out=out, **{**options, **changes})
+    options |= {"images_every": 2, "weight_decay": 0.01, "data": h5, "out": out}
+    return TrainConfig(**{**options, **changes})
 
 
 def weights_of(path):
@@ -197,6 +197,7 @@ def test_a_few_images_can_be_learnt_by_heart(finished, small_h5, tmp_path, capsy
         monitor_every=40,
         images_every=100,
         weights=finished[0].out,
+        new_head=True,
     )
     trainer = Trainer(chosen, verbose=0)
     told = trainer.fit()
@@ -209,10 +210,31 @@ def test_a_few_images_can_be_learnt_by_heart(finished, small_h5, tmp_path, capsy
     images, boxes = batches(small_h5, "train", 4, input_size=(64, 96), class_map=lookup, shuffle=False)[0]
     loss = RegionLoss(trainer.model.anchors, 5)(boxes, trainer.model(images, training=False))
     assert rows[-1]["val_loss"] == pytest.approx(float(loss), rel=1e-3)
-    # The warm start was told, and that its head knew other anchors.
     printed = capsys.readouterr().out
     assert f"weights of {finished[0].out}: loaded conv_1, norm_1" in printed
-    assert "the head was trained with other anchors" in printed
+    assert "conv_9 starts fresh" in printed
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"anchors": "0.8,0.6;0.3,0.8"}, "the head was trained with other anchors"),
+        ({"anchors": "coco"}, "shapes"),
+        ({"classes": "kitti"}, "its classes are car, pedestrian, cyclist, truck, tram, here car, van"),
+    ],
+)
+def test_weights_of_another_head_are_not_taken_silently(finished, small_h5, tmp_path, fits, changes, told):
+    chosen = small(small_h5, tmp_path / "run", weights=finished[0].out, **changes)
+    with pytest.raises(InputError) as error:
+        Trainer(chosen, verbose=0).fit()
+    assert told in str(error.value)
+    assert "--new-head" in str(error.value)
+    # Nothing is left behind that would be in the way of the next try.
+    assert not chosen.out.exists()
+    trainer = Trainer(dataclasses.replace(chosen, new_head=True), verbose=0)
+    trainer.fit()
+    kernel = keras.ops.convert_to_numpy(trainer.model.get_layer("conv_1").kernel)
+    np.testing.assert_array_equal(kernel, weights_of(finished[0].out / "best.keras")["conv_1/kernel"])
 
 
 @pytest.fixture
@@ -222,9 +244,7 @@ def fits(monkeypatch):
 
     def fit(self, feed, *, initial_epoch, epochs, callbacks, **options):
         learn = [layer.name for layer in self.layers if layer.weights and layer.trainable]
-        calls.append(
-            {"from": initial_epoch, "to": epochs, "feed": feed.epoch, "learn": learn, "model": self, **options}
-        )
+        calls.append({"from": initial_epoch, "to": epochs, "learn": learn, "model": self, **options})
         saver = next(callback for callback in callbacks if isinstance(callback, Checkpoint))
         saver.set_model(self)
         saver.on_epoch_end(epochs - 1, {"val_ap50": 0.5})
@@ -240,10 +260,11 @@ def test_each_stage_has_its_layers_loss_and_optimizer(small_h5, tmp_path, fits):
     )
     trainer = Trainer(chosen, verbose=0)
     trainer.fit()
-    assert [(call["from"], call["to"], call["feed"]) for call in fits] == [(0, 1, 0), (1, 4, 1)]
+    assert [(call["from"], call["to"]) for call in fits] == [(0, 1), (1, 4)]
     assert fits[0]["learn"] == ["conv_7", "norm_7", "conv_8", "norm_8", "conv_9"]
     assert len(fits[1]["learn"]) == 17
-    assert {call["validation_freq"] for call in fits} == {3}
+    # Every third epoch and the last of each stage, counted from 1 over the whole training.
+    assert [call["validation_freq"] for call in fits] == [[1], [3, 4]]
     optimizer = trainer.model.optimizer
     assert (optimizer.name.split("_")[0], optimizer.momentum, optimizer.global_clipnorm) == ("sgd", 0.9, None)
     assert optimizer.weight_decay == 0.01
@@ -304,7 +325,7 @@ def test_mixed_precision_ends_with_the_run(small_h5, tmp_path, fits):
     "changes, told",
     [
         ({"input": "100x64"}, "image size 100x64; expected multiples of 32; use 96x64"),
-        ({"input": "96"}, "96"),
+        ({"input": "96by64"}, "96by64"),
         ({"anchors": "cocoo"}, "anchors 'cocoo'"),
         ({"anchors": "1,2;3"}, "anchors"),
         ({"anchors": "1,a;3,4"}, "anchors"),

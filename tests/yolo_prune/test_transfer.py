@@ -106,6 +106,14 @@ def test_a_head_of_other_classes_or_anchors_is_told():
     assert set(transfer(model, tiny(1, names=cars, anchors="coco")).skipped) == {"conv_9"}
 
 
+def test_a_new_head_can_be_asked_for():
+    model, source, fresh = tiny(0), tiny(1), tiny(0)
+    result = transfer(model, source, head=False)
+    assert set(result.skipped) == {"conv_9"}
+    assert same(model, fresh, "conv_9")
+    assert same(model, source, "conv_8")
+
+
 def test_nothing_fits():
     with pytest.raises(InputError, match=r"no layer fits \(conv_1: shapes .* check --widths"):
         transfer(tiny(), tiny(1, widths=(3, 3, 3, 3, 3, 3, 3, 3), classes=3))
