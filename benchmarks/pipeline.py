@@ -57,7 +57,7 @@ COPY, GATHER, FEED = "memory copy", "store.images", "batches"
 class Contender:
     """One way to get batches: its name, what it yields, and an endless source of them.
 
-    Batches of several threads come in bursts, so that only `group` of them together tell how long one takes.
+    Batches of several workers come in bursts, so that only `group` of them together tell how long one takes.
     """
 
     name: str
@@ -156,7 +156,7 @@ def contenders(
     add(COPY, "uint8", copy)
     add(GATHER, "uint8", view.images)
     for augment, workers in itertools.product((False, True), (1, 2)):
-        name = f"{FEED}{', augment' if augment else ''}{f', {workers} threads' if workers > 1 else ''}"
+        name = f"{FEED}{', augment' if augment else ''}{f', workers={workers}' if workers > 1 else ''}"
         found.append(Contender(name, "float32 + boxes", feed_batches(store, batch, augment, workers), GROUPS[workers]))
     add("h5py read_direct, image by image", "uint8", lambda indices: read_direct(contiguous, indices))
     add("h5py fancy indexing, contiguous", "uint8", lambda indices: contiguous[indices])
@@ -252,7 +252,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append(f"{row['name']:44} {row['dtype']:16} {row['images_per_second']:9,.0f} {row['ratio']:15.3f}")
     ratios = {row["name"]: row["ratio"] for row in result["rows"]}
     lines.append("")
-    for name, kind in ((GATHER, "uint8 gather"), (FEED, "float32 batches with boxes, one thread")):
+    for name, kind in ((GATHER, "uint8 gather"), (FEED, "float32 batches with boxes")):
         verdict = "met" if ratios[name] >= TARGET else "missed"
         lines.append(f"at least {TARGET:g} of memory copy without augmentation, {kind}: {verdict}")
     return "\n".join(lines)

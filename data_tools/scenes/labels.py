@@ -13,9 +13,9 @@ from data_tools.scenes.raster import Instance, Silhouette
 OCCLUSION_LIMITS = (0.80, 0.45, 0.15)
 """Visible fractions from which on an object counts as fully visible (0), partly (1) and largely occluded (2)."""
 LEAST_VISIBLE = 0.12
-"""Below this visible fraction an object's place becomes DontCare; leaves about as few cars at level 3 as KITTI's 3 %."""
+"""Below this visible fraction an object's place becomes DontCare; few cars are left at level 3, as in KITTI (3 %)."""
 LEAST_HEIGHT, LEAST_WIDTH = 18.0, 5.0
-"""A smaller box, in pixels, becomes DontCare: of KITTI's Car boxes 1 in 20 is lower than 19 pixels, 1 in 100 than 15."""
+"""A smaller box, in pixels, becomes DontCare: of KITTI's Car boxes 1 in 20 is lower than 19, 1 in 100 than 15."""
 MOST_TRUNCATED = 0.97
 
 

@@ -19,8 +19,11 @@ from run_tools.errors import InputError
 # The same conversion with a slow disk, so that it can be killed in the middle.
 SLOW = textwrap.dedent(
     """
-    import sys, time
+    import signal, sys, time
     from data_tools import DataCompiler, KittiExtractor
+
+    # A process started in the background inherits that Ctrl-C is ignored; this one stands for one in a terminal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     class Slow(KittiExtractor):
         def read_image(self, sample):

@@ -102,8 +102,8 @@ def test_the_later_of_two_boxes_on_one_anchor_counts():
 
 
 def test_a_centre_on_the_far_edge_belongs_to_the_last_cell():
-    # x = y = 1 belong to cell 1 of 2. Its own box has the centre ¾, ¾ and sides of ½ like the truth: a quarter is common,
-    # IoU ¼ / (1 + 1 − ¼) = 1/7.
+    # x = y = 1 belong to cell 1 of 2. Its own box has the centre ¾, ¾ and sides of ½ like the truth: a quarter is
+    # common, IoU ¼ / (1 + 1 − ¼) = 1/7.
     terms = RegionLoss(UNIT, 1).terms(one_image((1.0, 1.0, 0.5, 0.5, 0)), zeros((2, 2)))
     assert keras.ops.convert_to_numpy(terms["matched"]) == pytest.approx([1.0])
     assert keras.ops.convert_to_numpy(terms["iou_sum"]) == pytest.approx([1 / 7], abs=1e-5)
