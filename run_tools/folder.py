@@ -90,8 +90,12 @@ class RunFolder:
         self.close()
 
     def _check_same(self, config: Any, ignore: tuple[str, ...]) -> None:
-        old = configs.read_yaml(self.path("config.yaml"))
         new = yaml.safe_load(yaml.safe_dump(configs.to_dict(config)))
+        # An option that did not exist when the run was started had what is its default now.
+        defaults = {
+            each.name: configs.plain(each.default) for each in configs.settings(type(config)) if not each.required
+        }
+        old = {**yaml.safe_load(yaml.safe_dump(defaults)), **configs.read_yaml(self.path("config.yaml"))}
         keys = [key for key in {**old, **new} if key not in ignore and old.get(key) != new.get(key)]
         if keys:
             shown = "; ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in keys)

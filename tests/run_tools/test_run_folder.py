@@ -55,6 +55,13 @@ def test_the_same_config_goes_on_and_another_is_refused(tmp_path: Path) -> None:
     RunFolder(tmp_path).create(Train()).close()  # the refusal has let go of the lock
 
 
+def test_an_option_younger_than_the_run_had_its_default(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("out: run\nepochs: 3\nseed: 7\n")  # before there were rates
+    RunFolder(tmp_path).create(Train()).close()
+    with pytest.raises(InputError, match=r"rates: \[0.1, 0.2\] there, \[0.3\] now"):
+        RunFolder(tmp_path).create(Train(rates=(0.3,)))
+
+
 def test_a_file_is_no_run_folder(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("")
     for path in (tmp_path / "f", tmp_path / "f" / "below"):
