@@ -14,8 +14,9 @@ from yolo_prune.drawing import draw, grid
 from yolo_prune.evaluation.coco import ap50
 from yolo_prune.predict import predictions, truths
 
-MIN_BOXES = 10
-"""A class counts towards the monitored mean when the validation images hold at least so many true boxes of it."""
+MIN_BOXES = 50
+"""A class counts towards the monitored mean when the validation images hold at least so many true boxes of it; with
+fewer, luck would choose the checkpoint."""
 
 
 class ValidationAP(keras.callbacks.Callback):

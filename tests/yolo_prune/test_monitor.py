@@ -81,7 +81,7 @@ def test_a_perfect_detector_has_ap_one(store, lookup):
     callback, logs = watch(store, lookup, Oracle(truths(store, "val", lookup)))
     assert logs["val_ap50"] == pytest.approx(1.0)
     assert logs["val_ap50_car"] == pytest.approx(1.0)
-    # 4 images with fewer than 10 boxes of each class: all classes that occur count.
+    # 4 images with fewer than 50 boxes of each class: all classes that occur count.
     present = {MERGED.names[label] for truth in callback.truths for label in truth.classes if label >= 0}
     assert set(callback.counted) == present
     assert set(logs) == {"loss", "val_ap50", *(f"val_ap50_{name}" for name in present)}
