@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from data_tools.compiler import DataCompiler
     from data_tools.extractor import DataExtractor
     from data_tools.kitti import KittiExtractor
+    from data_tools.pipeline import batches
     from data_tools.records import Box, Sample
     from data_tools.store import open_store, verify
+    from data_tools.yad2k import Yad2kData
 
 _HOMES = {
     "Box": "records",
@@ -27,7 +29,17 @@ _HOMES = {
     "verify": "store",
 }
 
-__all__ = ["Box", "DataCompiler", "DataExtractor", "KittiExtractor", "Sample", "open_store", "verify"]
+__all__ = [
+    "Box",
+    "DataCompiler",
+    "DataExtractor",
+    "KittiExtractor",
+    "Sample",
+    "Yad2kData",
+    "batches",
+    "open_store",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

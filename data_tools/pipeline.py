@@ -11,6 +11,7 @@ import numpy as np
 from data_tools import boxes as box_tools
 from data_tools.augment import Augment, draw_transform, shift_colours, transform_boxes, transform_image
 from data_tools.image_files import resize
+from data_tools.items import check_size
 from data_tools.recycle import Recycler
 from data_tools.store import SplitView, open_store
 from data_tools.store_writer import default_workers
@@ -166,7 +167,7 @@ def batches(
         path: an HDF5 file of `DataCompiler`, or an open store.
         split: "train", "val" or "test".
         batch_size: images a batch, at least 1.
-        input_size: (H, W) of the network's input; default: the stored size.
+        input_size: (H, W) of the network's input, multiples of 32; default: the stored size.
         class_map: for each stored class, the class to yield, −1 for a DontCare region; default: unchanged.
         augment: random changes; True for the defaults of `Augment`, None or False for none.
         shuffle: new order every epoch; default: only for the split "train". Then a last, short batch is left out.
@@ -181,7 +182,7 @@ def batches(
         (n, max_boxes, 5) rows x, y, w, h, class relative to the image, zero where unused; class −1 is DontCare.
 
     Raises:
-        InputError: for a bad file, split, size or class map.
+        InputError: for a bad file, split, size, class map or augmentation.
     """
     store = open_store(path) if not hasattr(path, "splits") else path
     view = store[split]
@@ -200,16 +201,28 @@ def batches(
     return Batches(
         split=view,
         batch_size=batch_size,
-        image_size=tuple(input_size or store.image_size),
+        image_size=store.image_size if input_size is None else _input_size(input_size),
         # Stored DontCare is −1, which indexes the last entry.
         class_map=np.append(mapped, DONTCARE),
-        augment=Augment() if augment is True else (augment or None),
+        augment=_augment(augment),
         shuffle=split == "train" if shuffle is None else shuffle,
         seed=seed,
         max_boxes=max_boxes,
         workers=workers,
         count=len(view) if limit is None else min(limit, len(view)),
     )
+
+
+def _input_size(given: Sequence[int]) -> tuple[int, int]:
+    if isinstance(given, str) or np.shape(given) != (2,):
+        raise InputError(f"input_size {given!r}", "(H, W) in pixels", "give two numbers, multiples of 32")
+    return check_size((given[0], given[1]))
+
+
+def _augment(given: Augment | bool | None) -> Augment | None:
+    if given is not None and not isinstance(given, (Augment, bool)):
+        raise InputError(f"augment {given!r}", "an Augment, True, False or None", "True takes the defaults")
+    return Augment() if given is True else (given or None)
 
 
 def _to_unit(pixels: np.ndarray, out: np.ndarray) -> None:

@@ -123,6 +123,7 @@ def _split(group: h5py.Group, path: pathlib.Path, image_size: tuple[int, int]) -
         raise InputError(
             f"{where}: encoded of shape {images.shape}", f"({counts['images']},)", "compile the file again"
         )
+    arrays["digests"] = {name: text(dataset.attrs.get("sha256", "none")) for name, dataset in sorted(group.items())}
     arrays["encoded"] = kinds[0] == "encoded"
     arrays["image_offset"] = images.id.get_offset() if kinds[0] == "images" and counts["images"] else None
     _check_offsets(arrays["offsets"], counts["boxes"], where)
@@ -149,7 +150,8 @@ def read_columns(path: pathlib.Path, unfinished: bool = False) -> tuple[dict[str
 
     Returns:
         Root attributes, and for each split its columns by name, with `ids` (and `groups`) as lists of texts,
-        `encoded` (bool) and `image_offset` (byte at which raw images begin, or `None`).
+        `digests` (dataset → its stored SHA-256), `encoded` (bool) and `image_offset` (byte at which raw images begin,
+        or `None`).
 
     Raises:
         InputError: the file is missing, cut off, no HDF5, of another schema, incomplete, or its datasets do not match.

@@ -6,6 +6,7 @@ threads, pickled to other processes, and costs no lock. Fancy indexing in h5py i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pathlib
 import threading
@@ -36,6 +37,7 @@ class SplitView:
         all_boxes: float32 (m, 4), xyxy in pixels of the stored images.
         all_classes: int16 (m,), -1 = DontCare.
         all_truncated, all_occluded: float32 and int8 (m,).
+        digests: SHA-256 of each dataset, images among them, as the compiler stored it.
     """
 
     def __init__(self, path: pathlib.Path, name: str, image_size: tuple[int, int], columns: dict[str, Any]) -> None:
@@ -49,6 +51,7 @@ class SplitView:
         self.all_classes: np.ndarray = columns["classes"]
         self.all_truncated: np.ndarray = columns["truncated"]
         self.all_occluded: np.ndarray = columns["occluded"]
+        self.digests: dict[str, str] = columns["digests"]
         self._path = path
         self._image_offset: int | None = columns["image_offset"]
         self._encoded: bool = columns["encoded"]
@@ -179,6 +182,19 @@ class Store:
 
     def __contains__(self, split: object) -> bool:
         return split in self._views
+
+    def digest(self) -> str:
+        """SHA-256 of what is in the file, wherever it lies: two files are alike when theirs are.
+
+        It is made of the checksums that the compiler stored, so it costs nothing even for a large file; damage that
+        came later is found by `verify`.
+        """
+        facts = [
+            self.class_names,
+            self.image_size,
+            [(name, view.ids, view.digests) for name, view in self._views.items()],
+        ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def open_store(path: str | pathlib.Path) -> Store:

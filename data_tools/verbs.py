@@ -163,7 +163,7 @@ def anchors_table(result: dict[str, Any]) -> str:
             f"mean IoU {result['mean_iou']:.4f}",
             f"pixels   {'  '.join(pixels)}",
             f"cells of {result['stride']} pixels, as an option and for a darknet .cfg:",
-            f"--anchors {' '.join(cells)}",
+            f"--anchors '{';'.join(cells)}'",  # quoted: a shell ends the command at a semicolon
             f"anchors = {', '.join(cells)}",
         ]
     )

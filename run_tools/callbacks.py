@@ -109,7 +109,7 @@ class NanStop(keras.callbacks.Callback):
 
 
 class TensorBoardScalars(keras.callbacks.Callback):
-    """Writes every epoch's metrics for TensorBoard, with TensorBoard's own writer, so that no TensorFlow is needed.
+    """Writes every epoch's metrics for TensorBoard; no TensorFlow is needed.
 
     Metrics whose name starts with "val_" go to the sub-folder `validation` under the name without it, the others to
     `train`, so that TensorBoard draws both in one chart.
@@ -121,29 +121,25 @@ class TensorBoardScalars(keras.callbacks.Callback):
     def __init__(self, logdir: str | os.PathLike[str]) -> None:
         super().__init__()
         self.logdir = os.fspath(logdir)
-        self._writers: dict[str, Any] = {}
-
-    def _writer(self, name: str) -> Any:
-        if name not in self._writers:
-            from tensorboard.summary import Writer  # here, because it is slow to import
-
-            self._writers[name] = Writer(os.path.join(self.logdir, name))
-        return self._writers[name]
+        self._files: dict[str, Any] = {}
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Writes one point a metric and the learning rate."""
+        from run_tools import events  # here, because TensorBoard is slow to import
+
         values = _numbers(logs)
         rate = learning_rate(self.model)
         if rate is not None:
             values["learning_rate"] = rate
+        parts: dict[str, list[Any]] = {}
         for name, value in values.items():
-            part = "validation" if name.startswith("val_") else "train"
-            self._writer(part).add_scalar(f"epoch/{name.removeprefix('val_')}", value, epoch)
-        for writer in self._writers.values():
-            writer.flush()
+            point = events.scalar(f"epoch/{name.removeprefix('val_')}", value)
+            parts.setdefault("validation" if name.startswith("val_") else "train", []).append(point)
+        for part, points in parts.items():
+            if part not in self._files:
+                self._files[part] = events.EventFile(os.path.join(self.logdir, part))
+            self._files[part].add(points, epoch)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Closes the files."""
-        for writer in self._writers.values():
-            writer.close()
-        self._writers.clear()
+        """Another `fit` begins new files."""
+        self._files.clear()

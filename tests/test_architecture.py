@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import data_tools
+
 ROOT = Path(__file__).resolve().parents[1]
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -85,6 +87,13 @@ def test_right_arrows_pass(tmp_path: Path) -> None:
         "from data_tools import boxes\nfrom prune_tools.masks import hold\nimport run_tools.cli\n"
     )
     assert violations(tmp_path) == []
+
+
+def test_everything_that_data_tools_offers_is_there() -> None:
+    offered: dict[str, object] = {}
+    exec("from data_tools import *", offered)  # `__all__` and the table of lazy names are two lists
+    assert {"batches", "Yad2kData"} <= set(offered)
+    assert set(data_tools.__all__) == set(data_tools._HOMES)
 
 
 @pytest.mark.parametrize("module", ["data_tools", "data_tools.cli", "yolo_prune.cli", "run_tools.cli"])

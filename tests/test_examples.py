@@ -9,6 +9,8 @@ import pytest
 
 from data_tools import open_store, verify
 from run_tools.errors import InputError
+from run_tools.files import read_json
+from yolo_prune.cli import main as yolo_prune
 
 ROOT = Path(__file__).resolve().parents[1]
 # 200x150 pixels to 224x160: x grows by 1.12, y by 16/15.
@@ -80,6 +82,31 @@ def test_train_plain_keras_and_the_pages_evaluation(work, capsys):
     exec(compile(page_blocks()[-1], "docs/own_dataset.md", "exec"), {})
     printed = capsys.readouterr().out
     assert "AP50" in printed and "tube" in printed
+
+
+def test_the_pages_commands(work, capsys):
+    page = (ROOT / "docs" / "own_dataset.md").read_text(encoding="utf-8")
+    train, *evaluate = [line.split()[1:] for line in page.splitlines() if line.startswith("yolo-prune ")]
+    assert train[0] == "train" and [words[0] for words in evaluate] == ["evaluate"] * 2
+    # As they stand, but for how long and how large: the last of two equal options counts.
+    short = ["--stages", "all:1:1e-3", "--widths", *"44444444", "--limit", "16"]
+    assert yolo_prune(train + short) == 0
+    load("train_plain_keras")["main"]("parcels/parcels.h5", "1")
+    for words in evaluate:
+        capsys.readouterr()
+        assert yolo_prune([*words, "--json", "result.json"]) == 0
+        assert "tube" in capsys.readouterr().out
+        result = read_json("result.json")
+        assert list(result["truth"]) == list(result["paper"]) == ["box", "tube"]
+        counted = open_store("parcels/parcels.h5")["test"].all_classes
+        assert list(result["truth"].values()) == [(counted == 0).sum(), (counted == 1).sum()]
+    assert len(list(Path("seen").glob("belt*.png"))) > 5
+
+
+def test_own_data_and_kittis_classes(work, capsys):
+    assert yolo_prune(["train", "--data", "parcels/parcels.h5", "--out", "runs/merged"]) == 2
+    assert "train with --classes data" in capsys.readouterr().err
+    assert not Path("runs/merged").exists()
 
 
 def test_the_page_quotes_the_example():

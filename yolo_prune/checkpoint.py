@@ -26,15 +26,25 @@ class Checkpoint(keras.callbacks.Callback):
         stage: index of the stage that is running.
         patience: stop the stage when the best is older than so many of its epochs; None: never.
         start: the epoch at which the stage begins.
+        data: digest of the data, kept in the state so that a resumed run can compare; None: not kept.
     """
 
-    def __init__(self, folder: RunFolder, monitor: str, stage: int, patience: int | None = None, start: int = 0):
+    def __init__(
+        self,
+        folder: RunFolder,
+        monitor: str,
+        stage: int,
+        patience: int | None = None,
+        start: int = 0,
+        data: str | None = None,
+    ):
         super().__init__()
         self.folder = folder
         self.monitor = monitor
         self.stage = stage
         self.patience = patience
         self.start = start
+        self.data = data
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves, and stops the stage when it is out of patience."""
@@ -55,6 +65,8 @@ class Checkpoint(keras.callbacks.Callback):
             "best_epoch": best_epoch,
             "finished": False,
         }
+        if self.data is not None:
+            state["data"] = self.data
         self.folder.write_state(state)
         for old in self.folder.path().glob("epoch-*.keras"):
             if old.name != name:

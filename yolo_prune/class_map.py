@@ -1,6 +1,7 @@
-"""Class sets of a detector and the map from KITTI's types to them.
+"""Class sets of a detector, the map from KITTI's types to them, and the classes of a file of your own.
 
 Source: paper 003, Table 1. Misc is treated like DontCare in every set: it may be any vehicle, so it teaches nothing.
+Only among a file's own classes (`own_classes`) is it one like any other.
 """
 
 from collections.abc import Sequence
@@ -29,9 +30,9 @@ class ClassSet:
     """Classes of a detector's head.
 
     Attributes:
-        name: "kitti", "merged" or "coco", or a name of your own.
+        name: "kitti", "merged" or "coco"; "data" for a file's own classes; or a name of your own.
         names: lower case, in the order of the head.
-        map: KITTI type → index into `names`; a type that is not in it is a DontCare region.
+        map: stored class, such as KITTI's types → index into `names`; one that is not in it is a DontCare region.
     """
 
     name: str
@@ -67,6 +68,9 @@ def _coco() -> ClassSet:
     return ClassSet("coco", COCO_NAMES, {name: COCO_NAMES.index(coco) for name, coco in wanted.items()})
 
 
+OWN = "data"
+"""What `--classes` says for the file's own classes."""
+
 CLASS_SETS = {"merged": _merged(), "kitti": _kitti(), "coco": _coco()}
 
 
@@ -77,6 +81,28 @@ def class_set(name: str) -> ClassSet:
     return CLASS_SETS[name]
 
 
+def own_classes(store: Store) -> ClassSet:
+    """The classes of a file as they are: every stored class is one of the head, also KITTI's Misc, in the file's order.
+
+    Args:
+        store: an open file.
+
+    Returns:
+        The class set "data", with the names in lower case; regions stored as DontCare remain that.
+
+    Raises:
+        InputError: if two names differ in nothing but upper and lower case.
+    """
+    names = tuple(name.lower() for name in store.class_names)
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"{store.path} with the classes {', '.join(store.class_names)}",
+            "names that differ in more than upper and lower case",
+            "rename one and compile the file again",
+        )
+    return ClassSet(OWN, names, {name: index for index, name in enumerate(store.class_names)})
+
+
 def lookup_of(classes: ClassSet, store: Store) -> np.ndarray:
     """`ClassSet.lookup` of a file's classes; InputError when none of them is in the class set."""
     lookup = classes.lookup(store.class_names)
@@ -84,6 +110,6 @@ def lookup_of(classes: ClassSet, store: Store) -> np.ndarray:
         raise InputError(
             f"{store.path} with the classes {', '.join(store.class_names)}",
             f"KITTI's types, such as {', '.join(list(classes.map)[:3])}",
-            "compile data in KITTI's layout",
+            f"train with --classes {OWN}, the file's own classes, or compile data in KITTI's layout",
         )
     return lookup

@@ -1,26 +1,33 @@
 """`yolo-prune demo`: the whole main job on synthetic scenes that the program renders itself."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import cv2
+
 from data_tools.augment import Augment
 from data_tools.compiler import DataCompiler
+from data_tools.image_files import resize
 from data_tools.kitti import KittiExtractor
 from data_tools.scenes import street
-from data_tools.store import Store, open_store
+from data_tools.store import SplitView, Store, open_store
+from run_tools import files
 from run_tools.errors import InputError
 from run_tools.files import parse_size, write_json
 from run_tools.folder import RunFolder
 from yolo_prune import verbs
 from yolo_prune.class_map import class_set
 from yolo_prune.detector import YoloV2
+from yolo_prune.drawing import draw, grid
 from yolo_prune.export import export_saved_model
 from yolo_prune.models import load_detector
 from yolo_prune.network import check_image_size
 from yolo_prune.options import DemoConfig, EvaluateConfig
 from yolo_prune.predict import predictions, truths
 from yolo_prune.recipe import Stage, TrainConfig
+from yolo_prune.records import Detections, Truth
 from yolo_prune.report import write_report
 from yolo_prune.trainer import Trainer
 
@@ -30,6 +37,7 @@ FRACTIONS = (0.8, 0.1, 0.1)
 CLASSES: Literal["merged"] = "merged"
 SPLIT = "val"
 PICTURES = 12
+OVERVIEW, OVERVIEW_WIDTH = 6, 1600
 DRAWN_SCORE = 0.3
 TITLE = "Demo: a detector of synthetic street scenes"
 NOTES = """These are synthetic street scenes that the program rendered itself, not real images. The numbers show that
@@ -117,9 +125,10 @@ def _data(options: DemoConfig) -> Store:
 def _report(
     options: DemoConfig, evaluation: dict[str, Any], exported: dict[str, Any], model: YoloV2, store: Store
 ) -> Path:
-    classes, view = verbs.classes_of(model), store[SPLIT]
+    classes, view = verbs.classes_of(model, store), store[SPLIT]
     true, found = truths(store, SPLIT, classes.lookup(store.class_names)), list(predictions(model, view))
     chosen = verbs.spread(len(view), PICTURES)
+    write_overview(options.out / "overview.jpg", view, true, found, classes.names)
     drawn = verbs.write_pictures(options.out / "detections", view, chosen, true, found, classes.names, DRAWN_SCORE)
     return write_report(
         RunFolder(options.out / "run"),
@@ -134,6 +143,21 @@ def _report(
         command(options),
         options.out / "report.html",
     )
+
+
+def write_overview(
+    path: Path, view: SplitView, true: Sequence[Truth], found: Sequence[Detections], class_names: Sequence[str]
+) -> None:
+    """Writes one small picture of a few scenes with what was found in them, such as a README shows."""
+    drawn = []
+    for index in verbs.spread(len(view), OVERVIEW):
+        scene = resize(view.images(index)[0], true[index].size)
+        drawn.append(draw(scene, found[index], class_names=class_names, score_threshold=DRAWN_SCORE))
+    picture = grid(drawn, columns=2)
+    small = resize(picture, (picture.shape[0] * OVERVIEW_WIDTH // picture.shape[1], OVERVIEW_WIDTH))
+    _, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    with files.atomic_path(path) as temporary:
+        temporary.write_bytes(encoded.tobytes())
 
 
 def command(options: DemoConfig) -> list[str]:

@@ -114,16 +114,32 @@ class YoloV2(keras.Model):
 
         Returns:
             One `Detections` an image, boxes xyxy relative to the image.
+
+        Raises:
+            InputError: for images of another size than the network's.
         """
         found: list[Detections] = []
         for start in range(0, len(images), batch_size):
-            batch = np.asarray(images[start : start + batch_size])
+            chosen = images[start : start + batch_size]
+            for image in chosen:
+                self._check_input(np.shape(image))
+            batch = np.asarray(chosen)
             if batch.dtype == np.uint8:
                 batch = batch.astype(np.float32) / 255.0
             # Under a distribution strategy every replica sees the whole batch and all their outputs come back.
             logits = self.predict_on_batch(batch)[: len(batch)]
             found += detections(logits, self.anchors, self.num_classes, score, iou, limit)
         return found
+
+    def _check_input(self, shape: Sequence[int]) -> None:
+        height, width = self.image_size
+        if tuple(shape) != (height, width, 3):
+            told = f"of {shape[1]}x{shape[0]}" if len(shape) == 3 and shape[2] == 3 else f"of shape {tuple(shape)}"
+            raise InputError(
+                f"an image {told}",
+                f"RGB of the network's size, {width}x{height}: a batch (n, {height}, {width}, 3)",
+                "resize the images with data_tools.image_files.resize",
+            )
 
 
 def _has_gpu() -> bool:

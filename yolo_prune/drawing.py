@@ -79,20 +79,6 @@ def draw(
     return canvas
 
 
-def side_by_side(left: np.ndarray, right: np.ndarray, titles: Sequence[str] = ()) -> np.ndarray:
-    """Two images next to each other, such as a dense and a pruned detector's.
-
-    Args:
-        left: RGB, uint8, shape (H, W, 3).
-        right: RGB, uint8; brought to the left one's size if it differs.
-        titles: one text an image, written above it.
-
-    Returns:
-        RGB, uint8.
-    """
-    return grid([left, right], columns=2, titles=titles)
-
-
 def grid(images: Sequence[np.ndarray], columns: int = 2, titles: Sequence[str] = (), gap: int = 6) -> np.ndarray:
     """Images in rows on white.
 

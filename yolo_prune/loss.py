@@ -32,7 +32,7 @@ class RegionLoss(keras.losses.Loss):
 
     `true_boxes` has shape (batch, max_boxes, 5): x, y, w, h, class, relative to the image; rows of zero width are
     unused, class −1 is a DontCare region: a prediction that lies mostly inside one is not taught as background.
-    `logits` has shape (batch, gh, gw, anchors · (5 + classes)).
+    `logits` has shape (batch, gh, gw, anchors · (5 + classes)). A class the head does not have makes the loss NaN.
 
     Args:
         anchors: (width, height) in grid cells, or a preset's name.
@@ -99,11 +99,7 @@ class RegionLoss(keras.losses.Loss):
         """
         head = split_head(logits, self.anchors, self.num_classes)
         true_boxes = ops.cast(true_boxes, "float32")
-        if len(true_boxes.shape) != 3 or true_boxes.shape[-1] != 5:
-            raise ValueError(
-                f"Received true boxes of shape {tuple(true_boxes.shape)}; expected (batch, max_boxes, 5): x, y, w, h,"
-                " class; pad with rows of zeros."
-            )
+        _check_shapes(true_boxes, head)
         grid = ops.shape(head)[1:3]
         cells = grid[0] * grid[1] * len(self.anchors)
         predicted = ops.reshape(ops.stop_gradient(head_boxes(head, self.anchors)), (-1, cells, 4))
@@ -127,11 +123,12 @@ class RegionLoss(keras.losses.Loss):
         fit = ops.stop_gradient(fit)
         objectness = ops.sigmoid(flat[..., 4])
         goal = fit if self.rescore else ops.ones_like(fit)
+        surprise = self._classification(taught, true_boxes)
         return {
             "box": ops.sum(teach * self._box(taught, true_boxes, targets), axis=1),
             "objectness": 0.5 * self.object_scale * ops.sum(teach * (goal - ops.sigmoid(taught[..., 4])) ** 2, axis=1),
             "background": 0.5 * self.noobject_scale * ops.sum(ops.where(background, objectness**2, 0.0), axis=1),
-            "classification": self.class_scale * ops.sum(teach * self._classification(taught, true_boxes), axis=1),
+            "classification": self.class_scale * ops.sum(ops.where(targets["alive"], surprise, 0.0), axis=1),
             "prior": self._prior(flat, matched_cell),
             "matched": ops.sum(teach, axis=1),
             "iou_sum": ops.sum(teach * fit, axis=1),
@@ -153,8 +150,8 @@ class RegionLoss(keras.losses.Loss):
         anchor = ops.argmax(size_iou, axis=-1)
         key = (ops.cast(row, "int32") * width + ops.cast(column, "int32")) * len(sizes) + ops.cast(anchor, "int32")
 
-        order = np.arange(true_boxes.shape[1])
-        later = ops.convert_to_tensor(order[None, :] > order[:, None])
+        order = ops.arange(ops.shape(true_boxes)[1])
+        later = order[None, :] > order[:, None]
         same = ops.logical_and(key[:, :, None] == key[:, None, :], valid[:, None, :])
         overwritten = ops.any(ops.logical_and(same, later), axis=2)
         prior = ops.take(ops.convert_to_tensor(sizes), anchor, axis=0)
@@ -182,13 +179,26 @@ class RegionLoss(keras.losses.Loss):
     def _classification(self, taught, true_boxes):
         classes = ops.cast(ops.maximum(true_boxes[..., 4], 0.0), "int32")
         wanted = ops.one_hot(classes, self.num_classes, dtype="float32")
-        return -ops.sum(wanted * ops.log_softmax(taught[..., 5:], axis=-1), axis=-1)
+        surprise = -ops.sum(wanted * ops.log_softmax(taught[..., 5:], axis=-1), axis=-1)
+        # No channel for a class means that the feed lacks its class map; a loss without it would hide that.
+        return ops.where(classes < self.num_classes, surprise, float("nan"))
 
     def _prior(self, flat, matched_cell):
         if not self.prior_scale:
             return ops.zeros_like(flat[:, 0, 0])
         errors = ops.sum((0.5 - ops.sigmoid(flat[..., 0:2])) ** 2, axis=-1) + ops.sum(flat[..., 2:4] ** 2, axis=-1)
         return 0.5 * self.prior_scale * ops.sum(ops.where(matched_cell, 0.0, errors), axis=1)
+
+
+def _check_shapes(true_boxes, head) -> None:
+    shape, images = tuple(true_boxes.shape), head.shape[0]
+    if len(shape) != 3 or shape[-1] != 5 or shape[1] == 0:
+        raise ValueError(
+            f"Received true boxes of shape {shape}; expected (batch, max_boxes, 5): x, y, w, h, class, with at"
+            " least one row an image; pad with rows of zeros."
+        )
+    if None not in (shape[0], images) and shape[0] != images:
+        raise ValueError(f"Received true boxes of {shape[0]} images and logits of {images}; expected as many of both.")
 
 
 def _iou(a, b):

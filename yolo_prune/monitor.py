@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import keras
 import numpy as np
 
-from data_tools.image_files import resize
+from data_tools.image_files import encode_png, resize
 from data_tools.store import Store
 from yolo_prune.drawing import draw, grid
 from yolo_prune.evaluation.coco import ap50
@@ -122,16 +121,7 @@ def write_images(logdir: Path, pictures: dict[str, np.ndarray], step: int) -> No
         pictures: tag → uint8 (H, W, 3) RGB.
         step: the epoch.
     """
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    from run_tools import events  # here, because TensorBoard is slow to import
 
-    values = []
-    for tag, picture in pictures.items():
-        _, encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        height, width = picture.shape[:2]
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded.tobytes())
-        values.append(Summary.Value(tag=tag, image=image))
-    writer = EventFileWriter(str(logdir))
-    writer.add_event(Event(step=step, summary=Summary(value=values)))
-    writer.close()
+    values = [events.image(tag, encode_png(picture), picture.shape[:2]) for tag, picture in pictures.items()]
+    events.EventFile(logdir).add(values, step)

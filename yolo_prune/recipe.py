@@ -78,7 +78,9 @@ class TrainConfig:
     variant: Literal["full", "tiny"] = option("tiny", help="network")
     widths: tuple[int, ...] | None = option(None, help="channels of every convolution but the head")
     width_multiplier: float = option(1.0, help="factor on the published widths")
-    classes: Literal["merged", "kitti", "coco"] = option("merged", help="class set of the head")
+    classes: Literal["merged", "kitti", "coco", "data"] = option(
+        "merged", help="class set of the head; data: the file's own classes, for data that is not KITTI's"
+    )
     anchors: str = option("kmeans", help="kmeans (of the training boxes), coco, voc, tiny-voc, or w,h;w,h;... in cells")
     anchor_count: int = option(5, help="anchors found by kmeans", minimum=1)
     stages: tuple[Stage, ...] = option(

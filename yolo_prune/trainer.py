@@ -20,7 +20,7 @@ from run_tools.files import parse_size
 from run_tools.folder import RunFolder
 from yolo_prune import checkpoint, distribution
 from yolo_prune.anchors import as_anchors
-from yolo_prune.class_map import class_set, lookup_of
+from yolo_prune.class_map import OWN, class_set, lookup_of, own_classes
 from yolo_prune.detector import YoloV2
 from yolo_prune.freeze import freeze
 from yolo_prune.loss import COMPONENTS, RegionLoss
@@ -65,8 +65,8 @@ class Trainer:
         self.config = config
         self.verbose = verbose
         self.plan = Plan(config.stages)
-        self.classes = class_set(config.classes)
         self.store: Store = open_store(config.data)
+        self.classes = own_classes(self.store) if config.classes == OWN else class_set(config.classes)
         self.lookup = lookup_of(self.classes, self.store)
         self.image_size = check_image_size(parse_size(config.input) if config.input else self.store.image_size)
         self.model: YoloV2 = None  # type: ignore[assignment]  # made by `fit`
@@ -111,11 +111,21 @@ class Trainer:
             widths=self.config.widths,
             class_names=self.classes.names,
         )
-        if self.config.weights is not None:
-            self._warm_start()
+        fresh = self._warm_start() if self.config.weights is not None else None
+        learn = set(freeze(self.model, self.plan.stages[0].train))
+        kept = [layer.name for layer in self.model.layers if layer.weights and layer.name not in learn]
+        random = [name for name in kept if name.startswith("conv_") and (fresh is None or name in fresh)]
+        if random:
+            print(
+                f"note: stage {self.plan.stages[0].train} keeps {', '.join(random)} as they begin, which is at random; "
+                "give --weights that hold them, or let all layers learn first"
+            )
 
-    def _warm_start(self) -> None:
-        """Weights of `config.weights`; a head of other classes or anchors is refused unless a new one is asked for."""
+    def _warm_start(self) -> set[str]:
+        """Weights of `config.weights`; returns the layers that these left as they were.
+
+        A head of other classes or anchors is refused unless a new one is asked for.
+        """
         result = transfer(self.model, self.config.weights, head=not self.config.new_head)
         head = self.model.layers[-1].name
         other = [result.skipped[head]] if head in result.skipped else list(result.notes)
@@ -128,9 +138,17 @@ class Trainer:
         print(f"weights of {self.config.weights}: loaded {', '.join(result.loaded)}")
         for name, reason in result.skipped.items():
             print(f"  {name} starts fresh: {reason}")
+        return set(result.skipped)
 
     def _restore(self, folder: RunFolder, state: dict[str, Any]) -> None:
         """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""
+        # A state of before digests were kept has none.
+        if state.get("data") not in (None, self.store.digest()):
+            raise InputError(
+                f"{self.config.data} with other contents than when {self.config.out} was started",
+                "the same images and labels in the same splits",
+                "compile it again with the same options, or choose a new --out",
+            )
         self.model = load_model(folder.path(state["checkpoint"]), compile=True)
         folder.truncate(lambda row: row.get("epoch", -1) < state["epoch"])
         print(f"resuming {self.config.out} after epoch {state['epoch']} of {self.plan.epochs}")
@@ -238,7 +256,9 @@ class Trainer:
             JsonLines(folder, {"stage": f"{index}:{stage.train}"}),
             TensorBoardScalars(logdir),
             Pictures(logdir / "pictures", self.store, split, self.lookup, names, config.images_every),
-            checkpoint.Checkpoint(folder, config.monitor, index, config.patience, self.plan.starts[index]),
+            checkpoint.Checkpoint(
+                folder, config.monitor, index, config.patience, self.plan.starts[index], self.store.digest()
+            ),
         ]
         return found
 

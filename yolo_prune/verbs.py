@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from data_tools.image_files import read_rgb, resize
+from data_tools.image_files import encode_png, read_rgb, resize
 from data_tools.kitti import KITTI_CLASSES, write_labels
 from data_tools.records import Box
 from data_tools.store import SplitView, Store, open_store
 from run_tools import config, files
 from run_tools.errors import InputError, unknown_name
 from run_tools.folder import RunFolder
-from yolo_prune.class_map import CLASS_SETS, ClassSet, lookup_of
+from yolo_prune.class_map import CLASS_SETS, ClassSet, lookup_of, own_classes
 from yolo_prune.drawing import draw, grid
 from yolo_prune.evaluation import METRICS
 from yolo_prune.evaluation import evaluate as judge
@@ -36,14 +35,33 @@ def train(options: TrainConfig) -> dict[str, Any]:
     return Trainer(options, verbose=2).fit()
 
 
-def classes_of(model) -> ClassSet:
-    """The class set that a detector was trained with; InputError when its class names are of none."""
+def classes_of(model, store: Store) -> ClassSet:
+    """The class set that a detector was trained with, known by its class names.
+
+    Args:
+        model: the detector.
+        store: the file that it is to be used on.
+
+    Returns:
+        The file's own classes when the names are these, whether in upper or lower case; else a set of `CLASS_SETS`.
+
+    Raises:
+        InputError: when the names are neither the file's nor those of a known set.
+    """
+    names = tuple(name.lower() for name in model.class_names or ())
+    # First, so that a file whose classes are called as a known set's need not spell them as KITTI does.
+    if names and names == tuple(name.lower() for name in store.class_names):
+        return own_classes(store)
     for known in CLASS_SETS.values():
-        if known.names == model.class_names:
+        if known.names == names:
             return known
     named = ", ".join(model.class_names) if model.class_names else f"{model.num_classes} classes without names"
     known_names = "; ".join(f"{known.name}: {len(known.names)} classes" for known in CLASS_SETS.values())
-    raise InputError(f"a detector of {named}", f"one of the class sets ({known_names})", "train it with --classes")
+    raise InputError(
+        f"a detector of {named}",
+        f"one of the class sets ({known_names}) or the classes of {store.path} ({', '.join(store.class_names)})",
+        "train it with --classes, or choose the data that it was trained on",
+    )
 
 
 def metric_names(given: Sequence[str]) -> list[str]:
@@ -73,7 +91,8 @@ def evaluate(options: EvaluateConfig) -> dict[str, Any]:
     """
     metrics = metric_names(options.metrics)
     model = load_detector(options.model)
-    classes, store = classes_of(model), open_store(options.data)
+    store = open_store(options.data)
+    classes = classes_of(model, store)
     true = truths(store, options.split, lookup_of(classes, store))
     found = list(predictions(model, store[options.split], batch_size=options.batch_size, progress=True))
     result = judge(true, found, classes.names, metrics, options.score)
@@ -159,8 +178,7 @@ def write_pictures(
 def write_picture(path: Path, picture: np.ndarray) -> None:
     """Writes uint8 RGB (H, W, 3) as PNG, all or nothing."""
     with files.atomic_path(path) as temporary:
-        if not cv2.imwrite(str(temporary), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-            raise OSError(f"could not write {path}")
+        temporary.write_bytes(encode_png(picture))
 
 
 def detect(options: DetectConfig) -> dict[str, Any]:
@@ -188,7 +206,7 @@ def detect(options: DetectConfig) -> dict[str, Any]:
         with files.atomic_path(options.out / "results" / f"{path.stem}.txt") as temporary:
             write_labels(temporary, as_boxes(listed, names))
         told[path.name] = {name: int((drawn.classes == k).sum()) for k, name in enumerate(names) if k in drawn.classes}
-    unknown = [name for name in names if name not in KITTI_NAMES]
+    unknown = [name for name in names if name.lower() not in KITTI_NAMES]
     return {"out": str(options.out), "images": told, "not_in_results": unknown}
 
 
@@ -217,7 +235,7 @@ def as_boxes(found: Detections, names: Sequence[str]) -> list[Box]:
 
     What a picture does not tell has the values that mean "unknown".
     """
-    kitti = [KITTI_NAMES.get(name) for name in names]
+    kitti = [KITTI_NAMES.get(name.lower()) for name in names]
     boxes = []
     for sides, score, index in zip(found.boxes.tolist(), found.scores.tolist(), found.classes.tolist(), strict=True):
         name, (left, top, right, bottom) = kitti[index], sides

@@ -12,6 +12,7 @@ from collections import Counter
 import cv2
 import numpy as np
 
+from data_tools.image_files import encode_png
 from data_tools.kitti import write_labels
 from data_tools.records import Box
 from data_tools.scenes import background, ground, labels, layout, order, raster, shadows, textures
@@ -22,7 +23,7 @@ from run_tools.files import atomic_path
 
 SMALLEST, LARGEST = (64, 160), (2160, 4096)
 SOURCE = "synthetic street scenes"
-PNG = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+PNG_LEVEL = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,9 +138,7 @@ def _save(index: int, folder: pathlib.Path, seed: int, size: tuple[int, int]) ->
     """Render and write scene `index`; returns how often each class occurs in it."""
     scene = render(seed, index, size)
     training = folder / "training"
-    path = training / "image_2" / f"{index:06d}.png"
-    if not cv2.imwrite(str(path), cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR), PNG):
-        raise OSError(f"could not write {path}")
+    (training / "image_2" / f"{index:06d}.png").write_bytes(encode_png(scene.image, PNG_LEVEL))
     write_labels(training / "label_2" / f"{index:06d}.txt", scene.boxes)
     (training / "calib" / f"{index:06d}.txt").write_text(scene.calib, encoding="ascii")
     return Counter(box.class_name for box in scene.boxes)

@@ -86,7 +86,7 @@ def test_anchors_can_be_pasted(compiled, tmp_path, run):
     # Pedestrians are 8.5x24, Cars 20.5x20 in 64x32: 17x48 and 41x40 in 128x64, by 32 pixels 0.5312x1.5 and 1.2812x1.25
     assert result["pixels"] == [[17, 48], [41, 40]] and result["boxes"] == 30
     assert result["anchors"] == [[0.5312, 1.5], [1.2812, 1.25]] and result["mean_iou"] == pytest.approx(1)
-    assert "\n--anchors 0.5312,1.5 1.2812,1.25\n" in out
+    assert "\n--anchors '0.5312,1.5;1.2812,1.25'\n" in out
     assert "anchors = 0.5312,1.5, 1.2812,1.25" in out
 
 

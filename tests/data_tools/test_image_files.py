@@ -31,6 +31,12 @@ def test_png_gives_its_pixels_in_rgb(tmp_path):
     np.testing.assert_array_equal(image_files.read_rgb(write(tmp_path / "a.png", image)), image)
 
 
+@pytest.mark.parametrize(("level", "options"), [(None, ()), (1, (cv2.IMWRITE_PNG_COMPRESSION, 1))])
+def test_an_encoded_png_is_the_file_that_opencv_writes(tmp_path, level, options):
+    image = np.repeat(RNG.integers(0, 256, (40, 6, 3), np.uint8), 10, axis=1)
+    assert image_files.encode_png(image, level) == write(tmp_path / "a.png", image, *options).read_bytes()
+
+
 def test_grey_and_progressive_images_become_rgb(tmp_path):
     grey = RNG.integers(0, 256, (9, 5), np.uint8)
     cv2.imwrite(str(tmp_path / "grey.png"), grey)

@@ -273,6 +273,14 @@ def test_a_pass_holds_a_few_batches_not_the_file(tmp_path):
         ({"limit": 0}, "limit 0"),
         ({"split": "tests"}, "split 'tests'"),
         ({"class_map": [0, 1]}, "class_map of shape (2,)"),
+        ({"input_size": (100, 64)}, "size 64x100"),
+        ({"input_size": (0, 64)}, "size 64x0"),
+        ({"input_size": (64,)}, "input_size (64,)"),
+        ({"input_size": 64}, "input_size 64"),
+        ({"input_size": "64x96"}, "input_size '64x96'"),
+        ({"augment": 0.5}, "augment 0.5"),
+        ({"augment": {"flip": 0.5}}, "augment {'flip': 0.5}"),
+        ({"augment": 0}, "augment 0"),
     ],
 )
 def test_mistakes_are_named(noisy, options, named):

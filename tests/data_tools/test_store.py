@@ -104,6 +104,29 @@ def test_a_good_file_verifies(file):
     assert found["checksums"] == 3 * 9  # eight columns and the images, three splits
 
 
+@pytest.mark.parametrize("encoded", [False, True])
+def test_files_are_alike_when_their_digests_are(make_kitti, tmp_path, encoded):
+    root = make_kitti(20, drives=10)
+
+    def digest(name, **options):
+        options = {"encoded": encoded, "progress": False} | options
+        DataCompiler(KittiExtractor(root), (32, 64), **options).compile(tmp_path / name)
+        return open_store(tmp_path / name).digest()
+
+    first = digest("a.h5")
+    assert digest("b.h5") == first == pickle.loads(pickle.dumps(open_store(tmp_path / "a.h5"))).digest()
+    others = [digest("seed.h5", seed=1), digest("limit.h5", limit=16)]
+    label = root / "training" / "label_2" / "000003.txt"
+    before = label.read_text()
+    label.write_text(before.replace("Car ", "Van "))
+    others.append(digest("label.h5"))
+    label.write_text(before)
+    image = root / "training" / "image_2" / "000003.png"
+    image.write_bytes((root / "training" / "image_2" / "000004.png").read_bytes())
+    others.append(digest("image.h5"))
+    assert len({first, *others}) == 5
+
+
 def tamper(path, change):
     with h5py.File(path, "r+") as file:
         change(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import pathlib
 
@@ -273,6 +274,19 @@ def test_a_run_that_fails_leaves_nothing(tmp_path: pathlib.Path, monkeypatch: py
     monkeypatch.setattr(street, "_save", fails)
     with pytest.raises(OSError, match="no space"):
         street.write(tmp_path / "out", 3, 0, SMALL, workers=1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_bad_input(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: pathlib.Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", full)
+    assert cli.main(["street", str(tmp_path / "out"), "--images", "1", "--seed", "4", "--size", "310x94"]) == 2
+    error = capsys.readouterr().err
+    assert "received disk full" in error and error.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 

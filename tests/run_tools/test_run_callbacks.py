@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import math
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars, learning_rate
+from run_tools.cli import explain
 from run_tools.errors import InputError, TrainingDiverged
 from run_tools.folder import RunFolder
 
@@ -96,6 +99,33 @@ def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     assert read("train", "epoch/loss") == [(0, pytest.approx(1.0)), (1, pytest.approx(0.25))]
     assert read("validation", "epoch/loss") == [(0, pytest.approx(0.25)), (1, pytest.approx(0.0625))]
     assert read("train", "epoch/learning_rate") == [(0, 0.25), (1, 0.25)]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full, the device that is always full")
+def test_a_full_disk_is_told_where_fit_was_called(tmp_path: Path) -> None:
+    def fill(epoch: int, logs: Any) -> None:
+        (file,) = (tmp_path / "train").iterdir()
+        file.unlink()
+        file.symlink_to("/dev/full")
+
+    threads = threading.active_count()
+    callbacks = [TensorBoardScalars(tmp_path), keras.callbacks.LambdaCallback(on_epoch_end=fill)]
+    # The first epoch is written, the second finds the disk full. An error in a thread would fail the test as a warning.
+    with pytest.raises(OSError) as caught:
+        line_model().fit(ONES, ONES, epochs=3, verbose=0, callbacks=callbacks)
+    assert caught.value.errno == errno.ENOSPC
+    assert threading.active_count() <= threads
+    line, code = explain(caught.value)
+    assert code == 2 and "disk full" in line
+
+
+def test_two_trainings_make_two_files(tmp_path: Path) -> None:
+    callback = TensorBoardScalars(tmp_path)
+    for first in (0, 1):
+        line_model().fit(ONES, ONES, initial_epoch=first, epochs=first + 1, verbose=0, callbacks=[callback])
+    assert len(list((tmp_path / "train").iterdir())) == 2
+    events = EventAccumulator(str(tmp_path / "train")).Reload()
+    assert [event.step for event in events.Tensors("epoch/loss")] == [0, 1]
 
 
 def test_on_jax(tmp_path: Path) -> None:

@@ -45,6 +45,13 @@ def test_the_largest_ap_is_best(tmp_path):
     assert RunFolder(tmp_path).read_state() == {**expected, "best": 0.3, "best_epoch": 1, "finished": False}
 
 
+def test_the_digest_of_the_data_is_kept(tmp_path):
+    run(saver(tmp_path, data="abc"), [0.1, 0.3])
+    assert RunFolder(tmp_path).read_state()["data"] == "abc"
+    finish(RunFolder(tmp_path))
+    assert RunFolder(tmp_path).read_state()["data"] == "abc"
+
+
 def test_the_smallest_loss_is_best(tmp_path):
     run(saver(tmp_path, monitor="val_loss"), [3.0, 1.0, 2.0, float("nan"), float("-inf")])
     assert files(tmp_path)["best.keras"] == "1"

@@ -1,10 +1,12 @@
 """Class sets against paper 003's Table 1 and KITTI's own list."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from data_tools.kitti import KITTI_CLASSES
 from run_tools.errors import InputError
-from yolo_prune.class_map import CLASS_SETS, COCO_NAMES, class_set
+from yolo_prune.class_map import CLASS_SETS, COCO_NAMES, class_set, lookup_of, own_classes
 
 # Paper 003, Table 1 ("bike" is COCO's bicycle).
 TABLE_1 = {
@@ -64,3 +66,23 @@ def test_misc_teaches_nothing_anywhere(kind):
 def test_another_name_is_told():
     with pytest.raises(InputError, match="class set 'voc'; expected one of merged, kitti, coco"):
         class_set("voc")
+
+
+def file_with(*names):
+    return SimpleNamespace(path="a.h5", class_names=names)
+
+
+def test_a_files_own_classes_are_all_its_classes_in_its_order():
+    own = own_classes(file_with("Tube", "box", "Misc"))
+    assert (own.name, own.names) == ("data", ("tube", "box", "misc"))
+    assert lookup_of(own, file_with("Tube", "box", "Misc")).tolist() == [0, 1, 2]
+
+
+def test_own_classes_that_would_be_called_the_same():
+    with pytest.raises(InputError, match="a.h5 with the classes Box, tube, box; expected names that differ"):
+        own_classes(file_with("Box", "tube", "box"))
+
+
+def test_without_kittis_types_the_own_classes_are_the_way_out():
+    with pytest.raises(InputError, match="classes box, tube; expected KITTI's types.*; train with --classes data"):
+        lookup_of(class_set("merged"), file_with("box", "tube"))

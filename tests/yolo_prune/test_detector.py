@@ -1,6 +1,7 @@
 """`YoloV2` as an ordinary Keras model: trains, saves, comes back, and goes on from there."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -115,6 +116,28 @@ def test_a_saved_model_goes_on_training_as_if_never_stopped(trained):
     history = again.fit(*fixed_batch(), epochs=1, batch_size=2, shuffle=False, verbose=0).history
     assert set(history) == set(trained.history)
     assert differences(again.weights, trained.later) < 1e-7
+
+
+@pytest.mark.parametrize(
+    "shape, told",
+    [
+        ((2, 96, 64, 3), "an image of 64x96;"),  # height and width swapped
+        ((2, 128, 96, 3), "an image of 96x128;"),
+        ((64, 96, 3), "an image of shape (96, 3);"),  # no batch
+        ((1, 64, 96), "an image of shape (64, 96);"),
+        ((1, 3, 64, 96), "an image of shape (3, 64, 96);"),
+    ],
+)
+def test_images_of_another_size_are_told(trained, shape, told):
+    with pytest.raises(InputError, match=re.escape(told)) as caught:
+        trained.model.detect(np.zeros(shape, np.uint8))
+    assert "the network's size, 96x64" in str(caught.value)
+
+
+def test_detect_takes_what_is_of_its_size(trained):
+    images = np.zeros((3, 64, 96, 3), np.uint8)
+    assert len(trained.model.detect(images)) == len(trained.model.detect(list(images), batch_size=2)) == 3
+    assert trained.model.detect(images[:0]) == []
 
 
 def test_a_rebuilt_model_takes_the_weights():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from run_tools.errors import InputError
-from yolo_prune.drawing import GREY, colour, draw, grid, side_by_side
+from yolo_prune.drawing import GREY, colour, draw, grid
 from yolo_prune.records import Detections, Truth
 
 BLACK = np.zeros((200, 400, 3), np.uint8)
@@ -83,8 +83,8 @@ def test_grid_places_images_and_titles():
     assert (titled[: titled.shape[0] - 20] < 128).any()
 
 
-def test_side_by_side_brings_both_to_one_size():
-    shown = side_by_side(BLACK, np.full((100, 100, 3), 200, np.uint8))
+def test_grid_brings_all_to_the_size_of_the_first():
+    shown = grid([BLACK, np.full((100, 100, 3), 200, np.uint8)])
     assert shown.shape == (200, 806, 3)
     assert (shown[:, 406:] == 200).all()
 

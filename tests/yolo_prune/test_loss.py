@@ -154,12 +154,29 @@ def test_the_components_sum_to_the_loss():
         (np.zeros((1, 2, 5)), np.zeros((1, 1, 1, 7)), "7 channels; expected 1 anchors x (5 + 1 classes) = 6"),
         (np.zeros((1, 5)), np.zeros((1, 1, 1, 6)), "(1, 5); expected (batch, max_boxes, 5)"),
         (np.zeros((1, 2, 4)), np.zeros((1, 1, 1, 6)), "(1, 2, 4); expected (batch, max_boxes, 5)"),
+        (np.zeros((1, 0, 5)), np.zeros((1, 1, 1, 6)), "at least one row an image"),
+        (np.zeros((1, 2, 5)), np.zeros((2, 1, 1, 6)), "boxes of 1 images and logits of 2"),
     ],
 )
 def test_wrong_shapes(boxes, logits, told):
     with pytest.raises(ValueError) as error:
         RegionLoss(UNIT, 1).call(boxes, logits)
     assert told in str(error.value)
+
+
+def test_a_class_without_a_channel_is_not_passed_over():
+    # One class, so class 1 has no channel: the feed lacks its class map.
+    assert np.isnan(value(one_image((0.5, 0.5, 1, 1, 1)), zeros()))
+    assert np.isfinite(value(one_image((0.5, 0.5, 1, 1, 0), (0, 0, 0, 0, 7)), zeros()))
+
+
+def test_the_number_of_boxes_may_be_unknown_when_the_step_is_traced():
+    tensorflow = pytest.importorskip("tensorflow")
+    loss = RegionLoss(UNIT, 1)
+    specs = [tensorflow.TensorSpec((None, None, 5)), tensorflow.TensorSpec((None, 1, 1, 6))]
+    traced = tensorflow.function(loss.call, input_signature=specs)
+    for boxes in (one_image((0.5, 0.5, 1, 1, 0)), one_image((0.25, 0.25, 0.5, 0.5, 0), (0.5, 0.5, 1, 1, 0))):
+        assert traced(boxes, zeros()).numpy() == pytest.approx(value(boxes, zeros()))
 
 
 @pytest.mark.parametrize("anchors", ["cocoo", (), ((1.0, 0.0),), ((1.0, np.inf),), (1.0, 2.0)])

@@ -197,6 +197,24 @@ def test_a_file_of_other_classes_is_refused(small_h5, monkeypatch):
         verbs.lookup_of(MERGED, store)
 
 
+def test_the_class_set_is_the_files_or_a_known_one(make_detector, small_h5, monkeypatch):
+    store = open_store(small_h5)  # KITTI's eight
+    assert verbs.classes_of(make_detector(), store) is MERGED
+    # Names of the plain script are those of the file, as they are spelled there.
+    plain = make_detector(class_names=("Box", "Tube", "Bag", "Car", "Van"))
+    monkeypatch.setattr(store, "class_names", ("box", "TUBE", "Bag", "car", "Van"))
+    own = verbs.classes_of(plain, store)
+    assert own.names == ("box", "tube", "bag", "car", "van")
+    assert own.lookup(store.class_names).tolist() == [0, 1, 2, 3, 4]
+    # Another order is another head.
+    monkeypatch.setattr(store, "class_names", ("tube", "box", "bag", "car", "van"))
+    with pytest.raises(InputError, match=r"detector of Box, Tube, .*or the classes of .*small.h5 \(tube, box, bag"):
+        verbs.classes_of(plain, store)
+    # A file whose classes are called as the merged set's, spelled otherwise than in KITTI.
+    monkeypatch.setattr(store, "class_names", MERGED.names)
+    assert verbs.classes_of(make_detector(), store).lookup(MERGED.names).tolist() == [0, 1, 2, 3, 4]
+
+
 # ---- detect
 
 

@@ -1,6 +1,8 @@
 """Both programs from end to end: every verb's help, configs, and everything a person can get wrong."""
 
+import errno
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,9 +14,10 @@ import pytest
 
 from data_tools import cli as data_cli
 from data_tools.store import open_store
-from run_tools import config
+from run_tools import config, parsing
 from run_tools.files import read_json
 from yolo_prune import cli as yolo_cli
+from yolo_prune.anchors import as_anchors
 from yolo_prune.models import load_detector
 from yolo_prune.recipe import TrainConfig
 
@@ -100,6 +103,29 @@ def test_yaml_and_the_command_line_over_it(run, small_model, small_h5, tmp_path)
     assert run("yolo-prune", *words, "--split", "test", "--metrics", "paper")[0] == 0
     told = read_json(tmp_path / "R.json")
     assert told["run"]["split"] == "test" and told["run"]["score"] == 0.4 and "coco" not in told
+
+
+def test_the_printed_anchors_are_one_option_of_train(run, small_h5, tmp_path):
+    code, out, _ = run("data-tools", "anchors", small_h5, "-k", 3, "--json", tmp_path / "R.json")
+    (line,) = [line for line in out.splitlines() if line.startswith("--anchors")]
+    assert code == 0
+    words = ["--data", str(small_h5), "--out", str(tmp_path / "run"), *shlex.split(line)]
+    options, _ = parsing.parse(TrainConfig, "yolo-prune train", words)
+    wanted = read_json(tmp_path / "R.json")["anchors"]
+    assert len(wanted) == 3 and as_anchors(options.anchors) == tuple(map(tuple, wanted))
+    # A shell takes an unquoted semicolon for the end of the command.
+    assert ";" not in list(shlex.shlex(line, posix=False, punctuation_chars=True))
+
+
+def test_a_full_disk_is_told_in_one_line(run, small_kitti, small_model, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    image = small_kitti / "training/image_2/000000.png"
+    code, out, err = run("yolo-prune", "detect", image, "--model", small_model, "--out", tmp_path / "out")
+    assert (code, out, err.count("\n")) == (2, "", 1) and "received disk full" in err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_configs_are_there():
