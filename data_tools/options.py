@@ -58,4 +58,5 @@ class Anchors:
     input: str | None = option(None, help="network input, WIDTHxHEIGHT; default: the size of the file's images")
     split: str = option("train", help="split whose boxes count, or all")
     classes: tuple[str, ...] = option((), help="classes that count; default: all but DontCare")
+    balance: bool = option(False, help="each class counts as the square root of its number of boxes")
     seed: int = option(0, help="seed of the starts", minimum=0)

@@ -31,9 +31,17 @@ def sizes(view: SplitView, classes: tuple[int, ...] | None = None) -> np.ndarray
     Returns:
         float64 (k, 2), pixels of the stored image.
     """
-    keep = view.all_classes >= 0 if classes is None else np.isin(view.all_classes, classes)
-    boxes = view.all_boxes[keep].astype(np.float64)
+    boxes = view.all_boxes[_kept(view, classes)].astype(np.float64)
     return boxes[:, 2:] - boxes[:, :2]
+
+
+def classes(view: SplitView, only: tuple[int, ...] | None = None) -> np.ndarray:
+    """Class of each of the boxes that `sizes` tells, in its order: int (k,)."""
+    return view.all_classes[_kept(view, only)]
+
+
+def _kept(view: SplitView, only: tuple[int, ...] | None) -> np.ndarray:
+    return view.all_classes >= 0 if only is None else np.isin(view.all_classes, only)
 
 
 def class_counts(view: SplitView, class_names: tuple[str, ...]) -> dict[str, int]:

@@ -56,7 +56,7 @@ def anchors(options: Anchors) -> dict[str, Any]:
 
     Returns:
         `anchors` in grid cells and `pixels` of the input, both [[width, height], ...] from small to large, `mean_iou`,
-        `boxes` (how many counted), `input` [height, width] and `stride`.
+        `boxes` (how many counted), `balance`, `input` [height, width] and `stride`.
     """
     store = open_store(options.file)
     size = check_size(parse_size(options.input)) if options.input else store.image_size
@@ -69,12 +69,16 @@ def anchors(options: Anchors) -> dict[str, Any]:
             "at least one box", "choose another split or other classes",
         )  # fmt: skip
     at_input = boxes.scale(np.hstack([np.zeros_like(measured), measured]), store.image_size, size)[:, 2:]
-    found = anchor_tools.kmeans(at_input, options.k, options.seed)
+    weights = None
+    if options.balance:
+        weights = anchor_tools.class_weights(np.concatenate([stats.classes(store[name], classes) for name in names]))
+    found = anchor_tools.kmeans(at_input, options.k, options.seed, weights=weights)
     return {
         "path": str(store.path),
         "source": store.source,
         "split": options.split,
         "boxes": len(measured),
+        "balance": options.balance,
         "input": list(size),
         "stride": STRIDE,
         "anchors": np.round(found / STRIDE, 4).tolist(),

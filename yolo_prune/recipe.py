@@ -83,6 +83,7 @@ class TrainConfig:
     )
     anchors: str = option("kmeans", help="kmeans (of the training boxes), coco, voc, tiny-voc, or w,h;w,h;... in cells")
     anchor_count: int = option(5, help="anchors found by kmeans", minimum=1)
+    anchor_balance: bool = option(False, help="each class counts as the square root of its number of boxes in kmeans")
     stages: tuple[Stage, ...] = option(
         (Stage(),), help="WHAT:EPOCHS[:RATE[:SCHEDULE]] each; WHAT: all, head, top:N, norm"
     )
@@ -92,6 +93,7 @@ class TrainConfig:
     optimizer: Literal["adam", "sgd"] = option("adam", help="optimizer; sgd has momentum .9")
     weight_decay: float = option(0.0, help="decoupled weight decay of the kernels", minimum=0.0)
     clip_norm: float | None = option(10.0, help="global gradient norm above which gradients are scaled down")
+    ema: float | None = option(None, help="momentum of the weights' averages, which are judged and saved: .998")
     augment: Augment | None = option(Augment(), help="random changes of training images; null for none")
     monitor: Literal["val_ap50", "val_loss"] = option("val_ap50", help="what the best checkpoint is best by")
     monitor_every: int = option(1, help="epochs between validations", minimum=1)
@@ -108,6 +110,8 @@ class TrainConfig:
     def __post_init__(self):
         if not self.stages:
             raise InputError("no stages", "at least one", "for example --stages all:50:1e-3")
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise InputError(f"ema {self.ema}", "a momentum between 0 and 1", "for example .998")
 
 
 @dataclass(frozen=True)

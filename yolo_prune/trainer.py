@@ -20,6 +20,7 @@ from run_tools.files import parse_size
 from run_tools.folder import RunFolder
 from yolo_prune import checkpoint, distribution
 from yolo_prune.anchors import as_anchors
+from yolo_prune.averages import Averages, swap
 from yolo_prune.class_map import OWN, class_set, lookup_of, own_classes
 from yolo_prune.detector import YoloV2
 from yolo_prune.freeze import freeze
@@ -156,9 +157,14 @@ class Trainer:
     def _anchors(self) -> tuple[tuple[float, float], ...]:
         if self.config.anchors != "kmeans":
             return as_anchors(self.config.anchors)
-        sizes = stats.sizes(self.store["train"], tuple(np.flatnonzero(self.lookup >= 0)))
+        stored = tuple(np.flatnonzero(self.lookup >= 0).tolist())
+        sizes = stats.sizes(self.store["train"], stored)
+        weights = None
+        if self.config.anchor_balance:
+            weights = anchor_tools.class_weights(self.lookup[stats.classes(self.store["train"], stored)])
         stretch = np.array(self.image_size[::-1]) / np.array(self.store.image_size[::-1])
-        found = anchor_tools.kmeans(sizes * stretch / STRIDE, self.config.anchor_count, seed=self.config.seed)
+        count, seed = self.config.anchor_count, self.config.seed
+        found = anchor_tools.kmeans(sizes * stretch / STRIDE, count, seed, weights=weights)
         return as_anchors(np.round(found, 4))
 
     def _run_stages(self, folder: RunFolder, state: dict[str, Any] | None) -> None:
@@ -224,6 +230,8 @@ class Trainer:
         optimizer.build(self.model.trainable_variables)
         for variable, value in zip(optimizer.variables, saved.variables, strict=True):
             variable.assign(value)
+        if self.config.ema:
+            swap(self.model)
 
     def _optimizer(self, stage: Stage, steps: int) -> keras.optimizers.Optimizer:
         total, warmup = stage.epochs * steps, min(stage.warmup, stage.epochs * steps // 2)
@@ -233,7 +241,12 @@ class Trainer:
             rate = keras.optimizers.schedules.CosineDecay(
                 **{"initial_learning_rate": rate, "decay_steps": max(1, total - warmup), "alpha": FINAL_RATE, **begin}
             )
-        common = {"global_clipnorm": self.config.clip_norm, "weight_decay": self.config.weight_decay or None}
+        common: dict[str, Any] = {
+            "global_clipnorm": self.config.clip_norm,
+            "weight_decay": self.config.weight_decay or None,
+        }
+        if self.config.ema:
+            common |= {"use_ema": True, "ema_momentum": self.config.ema}
         if self.config.optimizer == "sgd":
             optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(rate, momentum=0.9, **common)
         else:
@@ -260,6 +273,9 @@ class Trainer:
                 folder, config.monitor, index, config.patience, self.plan.starts[index], self.store.digest()
             ),
         ]
+        if config.ema:
+            averages = Averages()
+            found = [found[0], averages, *found[1:], averages.back]
         return found
 
     def _summary(self, folder: RunFolder) -> dict[str, Any]:

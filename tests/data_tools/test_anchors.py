@@ -114,3 +114,30 @@ def test_anchors_of_all_kitti_labels(prune_data):
     assert len(sizes) == 39597
     found = anchors.kmeans(sizes, 5, restarts=2)
     assert 0.60 < anchors.mean_iou(sizes, found) < 0.75
+
+
+def test_weights_are_repetitions():
+    # A box of weight 3 is as good as three boxes.
+    rng = np.random.default_rng(4)
+    sizes = rng.uniform(5, 60, (30, 2))
+    counts = rng.integers(1, 4, 30)
+    repeated = np.repeat(sizes, counts, 0)
+    weighted = anchors.mean_iou(repeated, anchors.kmeans(sizes, 3, restarts=40, weights=counts))
+    assert weighted == pytest.approx(anchors.mean_iou(repeated, anchors.kmeans(repeated, 3, restarts=40)), abs=2e-3)
+
+
+def test_a_rare_class_gets_its_anchor():
+    # Two anchors for three clusters. Without (70, 35), which (40, 20) overlaps by 800/2450 = .33, 1 - IoU adds up to
+    # 60 · .67 = 40; without (8, 24), which (40, 20) overlaps by 160/832 = .19, to 40 · .81 = 32, the cheaper choice.
+    # With 1/√150 and 1/√40 a box it is 3.3 against 5.1.
+    sizes = [(40, 20)] * 90 + [(70, 35)] * 60 + [(8, 24)] * 40
+    weights = anchors.class_weights([0] * 150 + [1] * 40)
+    np.testing.assert_allclose(weights, [1 / 150**0.5] * 150 + [1 / 40**0.5] * 40)
+    assert anchors.mean_iou(sizes[150:], anchors.kmeans(sizes, 2)) < 0.3
+    assert anchors.mean_iou(sizes[150:], anchors.kmeans(sizes, 2, weights=weights)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("weights", [[1, 2], [1, 2, 0], [1, 2, float("nan")]])
+def test_weights_that_are_none(weights):
+    with pytest.raises(InputError, match="3 positive numbers"):
+        anchors.kmeans([(1, 2), (2, 3), (4, 4)], 1, weights=weights)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from data_tools.cli import main
@@ -88,6 +89,21 @@ def test_anchors_can_be_pasted(compiled, tmp_path, run):
     assert result["anchors"] == [[0.5312, 1.5], [1.2812, 1.25]] and result["mean_iou"] == pytest.approx(1)
     assert "\n--anchors '0.5312,1.5;1.2812,1.25'\n" in out
     assert "anchors = 0.5312,1.5, 1.2812,1.25" in out
+
+
+def test_balanced_anchors(compiled, run, monkeypatch):
+    seen = []
+
+    def kmeans(sizes, k, seed, weights):
+        seen.append(weights)
+        return np.asarray(sizes)[:k]
+
+    monkeypatch.setattr("data_tools.anchors.kmeans", kmeans)
+    assert run("anchors", compiled, "--split", "all")[0] == 0
+    assert run("anchors", compiled, "--split", "all", "--balance")[0] == 0
+    # 20 Cars and 10 Pedestrians.
+    assert seen[0] is None
+    np.testing.assert_allclose(sorted(seen[1]), [1 / 20**0.5] * 20 + [1 / 10**0.5] * 10)
 
 
 @pytest.mark.parametrize(

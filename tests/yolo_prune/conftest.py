@@ -12,8 +12,10 @@ import pytest
 
 from data_tools.compiler import DataCompiler
 from data_tools.kitti import KittiExtractor
+from yolo_prune.checkpoint import Checkpoint
 from yolo_prune.class_map import class_set
 from yolo_prune.detector import YoloV2
+from yolo_prune.recipe import Stage, TrainConfig
 
 # Original sizes, stored size and network input all differ, and so do their aspects: (height, width).
 ORIGINAL = ((120, 200), (150, 240))
@@ -105,3 +107,36 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "model.keras"
     small_detector().save(path)
     return path
+
+
+STAGES = (Stage("top:3", 1, 1e-2, "constant", warmup=0, prior_scale=0.01), Stage("all", 3, 1e-2, warmup=2))
+
+
+def small_config(h5: Path, out: Path, **changes) -> TrainConfig:
+    """Two stages, four epochs of three steps, of a network with four channels a layer."""
+    options = {"input": "96x64", "widths": (4,) * 8, "anchor_count": 2, "batch_size": 4, "stages": STAGES}
+    options |= {"images_every": 2, "weight_decay": 0.01, "data": h5, "out": out}
+    return TrainConfig(**{**options, **changes})
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[..., TrainConfig]:
+    """The function that makes the config of a short training."""
+    return small_config
+
+
+@pytest.fixture
+def fits(monkeypatch):
+    """Replaces training by a record of what would be trained; a checkpoint is written as after the last epoch."""
+    calls = []
+
+    def fit(self, feed, *, initial_epoch, epochs, callbacks, **options):
+        learn = [layer.name for layer in self.layers if layer.weights and layer.trainable]
+        calls.append({"from": initial_epoch, "to": epochs, "learn": learn, "model": self, **options})
+        saver = next(callback for callback in callbacks if isinstance(callback, Checkpoint))
+        saver.set_model(self)
+        saver.on_epoch_end(epochs - 1, {"val_ap50": 0.5})
+        return type("History", (), {"epoch": list(range(initial_epoch, epochs))})
+
+    monkeypatch.setattr(YoloV2, "fit", fit)
+    return calls

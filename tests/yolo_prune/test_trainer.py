@@ -11,15 +11,13 @@ import keras
 import numpy as np
 import pytest
 
-from data_tools.compiler import DataCompiler
-from data_tools.kitti import KITTI_CLASSES, KittiExtractor
+from data_tools.kitti import KITTI_CLASSES
 from data_tools.pipeline import Batches, batches
 from data_tools.store import open_store
 from run_tools import config
 from run_tools.callbacks import TrainingDiverged
 from run_tools.errors import InputError
 from run_tools.folder import RunFolder
-from yolo_prune.checkpoint import Checkpoint
 from yolo_prune.class_map import class_set
 from yolo_prune.detector import YoloV2
 from yolo_prune.loss import RegionLoss
@@ -28,14 +26,6 @@ from yolo_prune.recipe import Stage, TrainConfig
 from yolo_prune.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
-STAGES = (Stage("top:3", 1, 1e-2, "constant", warmup=0, prior_scale=0.01), Stage("all", 3, 1e-2, warmup=2))
-
-
-def small(h5, out, **changes):
-    """Two stages, four epochs of three steps, of a network with four channels a layer."""
-    options = {"input": "96x64", "widths": (4,) * 8, "anchor_count": 2, "batch_size": 4, "stages": STAGES}
-    options |= {"images_every": 2, "weight_decay": 0.01, "data": h5, "out": out}
-    return TrainConfig(**{**options, **changes})
 
 
 def weights_of(path):
@@ -44,7 +34,7 @@ def weights_of(path):
 
 
 @pytest.fixture(scope="module")
-def finished(small_h5, tmp_path_factory):
+def finished(small, small_h5, tmp_path_factory):
     """A whole run, and what `fit` told; its folder held a line of an earlier start that was cut off in epoch 0."""
     chosen = small(small_h5, tmp_path_factory.mktemp("runs") / "whole")
     with RunFolder(chosen.out).create(chosen) as folder:
@@ -168,7 +158,7 @@ def test_a_killed_run_ends_like_one_that_was_not(finished, tmp_path):
             np.testing.assert_allclose(value, expected[variable], atol=1e-6, err_msg=f"{name} {variable}")
 
 
-def test_a_loss_that_is_no_number_names_its_part_and_images(small_h5, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_names_its_part_and_images(small, small_h5, tmp_path, monkeypatch):
     # A true box of no height in batch 1 of epoch 0: ln 0 makes the box part infinite, and nothing else.
     original = Batches.__getitem__
 
@@ -187,7 +177,7 @@ def test_a_loss_that_is_no_number_names_its_part_and_images(small_h5, tmp_path, 
     assert not (tmp_path / "run" / "best.keras").exists()
 
 
-def test_a_few_images_can_be_learnt_by_heart(finished, small_h5, tmp_path, capsys):
+def test_a_few_images_can_be_learnt_by_heart(small, finished, small_h5, tmp_path, capsys):
     chosen = small(
         small_h5,
         tmp_path / "run",
@@ -226,7 +216,7 @@ def test_a_few_images_can_be_learnt_by_heart(finished, small_h5, tmp_path, capsy
         ({"classes": "kitti"}, "its classes are car, pedestrian, cyclist, truck, tram, here car, van"),
     ],
 )
-def test_weights_of_another_head_are_not_taken_silently(finished, small_h5, tmp_path, fits, changes, told):
+def test_weights_of_another_head_are_not_taken_silently(small, finished, small_h5, tmp_path, fits, changes, told):
     chosen = small(small_h5, tmp_path / "run", weights=finished[0].out, **changes)
     with pytest.raises(InputError) as error:
         Trainer(chosen, verbose=0).fit()
@@ -240,24 +230,7 @@ def test_weights_of_another_head_are_not_taken_silently(finished, small_h5, tmp_
     np.testing.assert_array_equal(kernel, weights_of(finished[0].out / "best.keras")["conv_1/kernel"])
 
 
-@pytest.fixture
-def fits(monkeypatch):
-    """Replaces training by a record of what would be trained; a checkpoint is written as after the last epoch."""
-    calls = []
-
-    def fit(self, feed, *, initial_epoch, epochs, callbacks, **options):
-        learn = [layer.name for layer in self.layers if layer.weights and layer.trainable]
-        calls.append({"from": initial_epoch, "to": epochs, "learn": learn, "model": self, **options})
-        saver = next(callback for callback in callbacks if isinstance(callback, Checkpoint))
-        saver.set_model(self)
-        saver.on_epoch_end(epochs - 1, {"val_ap50": 0.5})
-        return type("History", (), {"epoch": list(range(initial_epoch, epochs))})
-
-    monkeypatch.setattr(YoloV2, "fit", fit)
-    return calls
-
-
-def test_each_stage_has_its_layers_loss_and_optimizer(small_h5, tmp_path, fits):
+def test_each_stage_has_its_layers_loss_and_optimizer(small, small_h5, tmp_path, fits):
     chosen = small(
         small_h5, tmp_path / "run", optimizer="sgd", clip_norm=None, monitor_every=3, anchors="coco", classes="coco"
     )
@@ -278,81 +251,7 @@ def test_each_stage_has_its_layers_loss_and_optimizer(small_h5, tmp_path, fits):
     assert trainer.model.output_shape == (None, 2, 3, 5 * 85)
 
 
-@pytest.mark.parametrize(
-    "patience, stages, resumed",
-    [
-        # No better for 2 epochs: stage 1 has run out, and stage 2 begins, at epoch 10.
-        (2, (Stage("head", 10), Stage("all", 10)), (10, 20)),
-        (3, (Stage("head", 10),), (4, 10)),
-    ],
-)
-def test_only_a_stage_with_patience_left_is_gone_on_with(
-    small_h5, tmp_path, fits, make_detector, patience, stages, resumed
-):
-    chosen = small(small_h5, tmp_path / "run", patience=patience, stages=stages)
-    # Best in epoch 1, last checkpoint of epoch 3, then killed before another epoch ended.
-    state = {
-        "checkpoint": "epoch-0004.keras",
-        "epoch": 4,
-        "stage": 0,
-        "monitor": "val_ap50",
-        "best": 0.4,
-        "best_epoch": 1,
-    }
-    with RunFolder(chosen.out).create(chosen) as folder:
-        make_detector().save(folder.path("epoch-0004.keras"))
-        folder.write_state({**state, "finished": False})
-    Trainer(chosen, verbose=0).fit()
-    assert [(call["from"], call["to"]) for call in fits] == [resumed]
-
-
-def compiled(kitti, out, **options):
-    options = {"split": "random", "fractions": (0.6, 0.2, 0.2), "progress": False} | options
-    DataCompiler(KittiExtractor(kitti), (96, 160), **options).compile(out)
-    return out
-
-
-@pytest.mark.parametrize("ended", [False, True])
-def test_a_run_is_not_gone_on_with_on_other_data(small_kitti, tmp_path, fits, make_detector, ended):
-    data = compiled(small_kitti, tmp_path / "a.h5")
-    chosen = small(data, tmp_path / "run", stages=(Stage("head", 2),))
-    folder = RunFolder(chosen.out)
-    Trainer(chosen, verbose=0).fit()
-    assert folder.read_state()["data"] == open_store(data).digest()
-    if not ended:
-        folder.write_state({**folder.read_state(), "epoch": 1, "finished": False})
-    make_detector().save(folder.path("last.keras"))  # the record's own has an optimizer that was never used
-    folder.log({"epoch": 5})
-    fits.clear()
-
-    # Other splits of the same images.
-    data.unlink()
-    compiled(small_kitti, data, seed=1)
-    with pytest.raises(InputError, match="a.h5 with other contents than when .*run was started; expected the same"):
-        Trainer(chosen, verbose=0).fit()
-    assert not fits and len(folder.metrics()) == 1  # nothing was dropped from the log
-
-    # The same file, compiled again.
-    data.unlink()
-    compiled(small_kitti, data)
-    Trainer(chosen, verbose=0).fit()
-    assert [(call["from"], call["to"]) for call in fits] == ([] if ended else [(1, 2)])
-
-
-def test_a_state_from_before_digests_were_kept_is_accepted(small_h5, tmp_path, fits, make_detector):
-    chosen = small(small_h5, tmp_path / "run", stages=(Stage("head", 2),))
-    folder = RunFolder(chosen.out)
-    Trainer(chosen, verbose=0).fit()
-    state = folder.read_state()
-    del state["data"]
-    folder.write_state({**state, "epoch": 1, "finished": False})
-    make_detector().save(folder.path("last.keras"))
-    Trainer(chosen, verbose=0).fit()
-    assert [(call["from"], call["to"]) for call in fits] == [(0, 2), (1, 2)]
-    assert folder.read_state()["data"] == open_store(small_h5).digest()
-
-
-def test_a_files_own_classes_are_the_heads(small_h5, tmp_path, fits):
+def test_a_files_own_classes_are_the_heads(small, small_h5, tmp_path, fits):
     trainer = Trainer(small(small_h5, tmp_path / "run", classes="data"), verbose=0)
     trainer.fit()
     # KITTI's eight, Misc among them.
@@ -360,7 +259,33 @@ def test_a_files_own_classes_are_the_heads(small_h5, tmp_path, fits):
     assert trainer.lookup.tolist() == list(range(8))
 
 
-def test_mixed_precision_ends_with_the_run(small_h5, tmp_path, fits):
+def test_balanced_anchors_weigh_the_heads_classes(small, small_h5, tmp_path, fits, monkeypatch):
+    seen = []
+
+    def kmeans(sizes, k, seed, weights):
+        seen.append(weights)
+        return np.asarray(sizes)[:k]
+
+    monkeypatch.setattr("data_tools.anchors.kmeans", kmeans)
+    for balance in (False, True):
+        Trainer(small(small_h5, tmp_path / str(balance), anchor_balance=balance), verbose=0).fit()
+    view = open_store(small_h5)["train"]
+    types = view.all_classes[view.all_classes >= 0]
+    # Merged classes: Car (0) and Van (1) weigh together; Pedestrian is 3, Cyclist 5.
+    groups = [(types == 0) | (types == 1), types == 3, types == 5]
+    expected = sum(group / np.sqrt(group.sum()) for group in groups)
+    assert seen[0] is None and (expected > 0).all()
+    np.testing.assert_allclose(seen[1], expected)
+
+
+@pytest.mark.parametrize("train, told", [("top:3", "conv_1, conv_2, conv_3, conv_4, conv_5, conv_6"), ("all", None)])
+def test_layers_that_stay_random_are_told(small, small_h5, tmp_path, fits, capsys, train, told):
+    Trainer(small(small_h5, tmp_path / "run", stages=(Stage(train, 1),)), verbose=0).fit()
+    printed = capsys.readouterr().out
+    assert (f"note: stage {train} keeps {told} as they begin, which is at random" in printed) == (told is not None)
+
+
+def test_mixed_precision_ends_with_the_run(small, small_h5, tmp_path, fits):
     before = keras.config.dtype_policy()
     trainer = Trainer(small(small_h5, tmp_path / "run", mixed_precision=True, stages=(Stage("head", 1),)), verbose=0)
     trainer.fit()
@@ -386,7 +311,7 @@ def test_mixed_precision_ends_with_the_run(small_h5, tmp_path, fits):
         ({"distribute": "multihost"}, "--distribute multihost"),
     ],
 )
-def test_what_does_not_fit_is_told(small_h5, tmp_path, fits, changes, told):
+def test_what_does_not_fit_is_told(small, small_h5, tmp_path, fits, changes, told):
     with pytest.raises(InputError) as error:
         Trainer(small(small_h5, tmp_path / "run", **changes), verbose=0).fit()
     assert told in str(error.value)
