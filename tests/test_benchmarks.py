@@ -1,4 +1,4 @@
-"""The benchmark of the feed runs, measures what it says, and times honest work."""
+"""The benchmarks run, measure what they say, and time honest work."""
 
 import importlib.util
 import json
@@ -12,16 +12,26 @@ import pytest
 
 from data_tools import open_store, verify
 
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "pipeline.py"
+SCRIPTS = Path(__file__).resolve().parents[1] / "benchmarks"
+SCRIPT = SCRIPTS / "pipeline.py"
 
 
-@pytest.fixture(scope="module")
-def pipeline():
-    spec = importlib.util.spec_from_file_location("benchmark_pipeline", SCRIPT)
+def load(path):
+    spec = importlib.util.spec_from_file_location(f"benchmark_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return load(SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def street():
+    return load(SCRIPTS / "street.py")
 
 
 @pytest.fixture
@@ -91,3 +101,25 @@ def test_a_bad_call_is_one_line(pipeline, capsys):
         pipeline.main(["--images", "4", "--batch", "16", "--size", "96x64"])
     assert caught.value.code == 2
     assert "received batch 16 of 4 images" in capsys.readouterr().err
+
+
+def test_scenes_a_second_are_those_of_the_time_spent(street, monkeypatch, tmp_path, capsys):
+    # A clock that counts readings: every timed piece of work takes one second, so each of the three makes 1 image/s.
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(street.time, "process_time", lambda: float(next(ticks)))
+    monkeypatch.setattr(street, "WARM_UP", 1)
+    written = []
+    original = street.street.write
+    monkeypatch.setattr(street.street, "write", lambda *args, **kw: written.append(args) or original(*args, **kw))
+    assert street.main(["--images", "3", "--size", "320x96", "--json", str(tmp_path / "r.json")]) == 0
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert [(row["images_per_second"], row["ratio"]) for row in result["rows"]] == [(1.0, 1.0)] * 3
+    assert len(written) == 3
+    assert capsys.readouterr().out.count("missed") == 2  # 20 and 10 images/s are wanted
+
+
+@pytest.mark.parametrize("words", [["--images", "0"], ["--size", "8x8"]])
+def test_scenes_that_cannot_be_timed_are_one_line(street, words):
+    with pytest.raises(SystemExit) as caught:
+        street.main(words)
+    assert caught.value.code == 2
