@@ -120,16 +120,35 @@ class YoloV2(keras.Model):
         """
         found: list[Detections] = []
         for start in range(0, len(images), batch_size):
-            chosen = images[start : start + batch_size]
-            for image in chosen:
-                self._check_input(np.shape(image))
-            batch = np.asarray(chosen)
-            if batch.dtype == np.uint8:
-                batch = batch.astype(np.float32) / 255.0
-            # Under a distribution strategy every replica sees the whole batch and all their outputs come back.
-            logits = self.predict_on_batch(batch)[: len(batch)]
-            found += detections(logits, self.anchors, self.num_classes, score, iou, limit)
+            found += self.decoded(self.logits(images[start : start + batch_size]), score, iou, limit)
         return found
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """The raw head of one batch, the network alone.
+
+        Args:
+            images: (n, H, W, 3) RGB, float in 0–1 or uint8.
+
+        Returns:
+            float32, (n, H/32, W/32, anchors · (5 + classes)).
+
+        Raises:
+            InputError: for images of another size than the network's.
+        """
+        for image in images:
+            self._check_input(np.shape(image))
+        batch = np.asarray(images)
+        if batch.dtype == np.uint8:
+            batch = batch.astype(np.float32) / 255.0
+        # Under a distribution strategy every replica sees the whole batch and all their outputs come back.
+        logits: np.ndarray = self.predict_on_batch(batch)[: len(batch)]
+        return logits
+
+    def decoded(
+        self, logits: np.ndarray, score: float = 0.005, iou: float = 0.45, limit: int | None = 100
+    ) -> list[Detections]:
+        """What `detect` makes of a raw head; see there. Without a limit all boxes stay that suppression leaves."""
+        return detections(logits, self.anchors, self.num_classes, score, iou, limit)
 
     def _check_input(self, shape: Sequence[int]) -> None:
         height, width = self.image_size

@@ -20,6 +20,7 @@ from run_tools.files import parse_size
 from run_tools.folder import RunFolder
 from yolo_prune import checkpoint, distribution
 from yolo_prune.anchors import as_anchors
+from yolo_prune.board import Board
 from yolo_prune.class_map import OWN, class_set, lookup_of, own_classes
 from yolo_prune.detector import YoloV2
 from yolo_prune.freeze import freeze
@@ -259,6 +260,7 @@ class Trainer:
             checkpoint.Checkpoint(
                 folder, config.monitor, index, config.patience, self.plan.starts[index], self.store.digest()
             ),
+            Board(folder, config, names, last=index == len(self.plan.stages) - 1),
         ]
         return found
 
