@@ -128,10 +128,22 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def experiment(found: Sequence[Hyperparameter], metrics: Sequence[Metric]) -> Summary.Value:
-    """The columns of the page "HParams"; TensorBoard takes them from any one of the runs that it shows."""
+def experiment(found: Sequence[Hyperparameter], metrics: Sequence[Metric], first: Sequence[str] = ()) -> Summary.Value:
+    """The columns of the page "HParams"; TensorBoard takes them from any one of the runs that it shows.
+
+    Args:
+        found: the options.
+        metrics: the results.
+        first: names of options that come before the others; at first TensorBoard shows five columns.
+
+    Returns:
+        A value for `EventFile.add`; one a run.
+    """
     made = api_pb2.Experiment(
-        hparam_infos=[api_pb2.HParamInfo(name=each.name, type=KINDS[each.kind]) for each in found],
+        # Those that "differ" are put in front, the others follow in alphabetical order.
+        hparam_infos=[
+            api_pb2.HParamInfo(name=each.name, type=KINDS[each.kind], differs=each.name in first) for each in found
+        ],
         metric_infos=[
             api_pb2.MetricInfo(name=api_pb2.MetricName(group=each.part, tag=each.tag), display_name=each.title)
             for each in metrics
@@ -193,7 +205,7 @@ def graph(model: keras.Model, scope: Callable[[str], str] = lambda name: "") -> 
         name = f"{inside}/{name}" if inside else name
         # An operation that is used again is another node.
         again = sum(other == name or other.startswith(f"{name}__") for other in names.values())
-        names[id(node)] = f"{name}__{again + 1}" if again else name
+        names[id(node)] = f"{name}__{again}" if again else name
         sources = [names[id(_source(tensor))] for tensor in node.input_tensors]
         made.node.append(_node(names[id(node)], node, sources))
     return made

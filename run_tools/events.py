@@ -35,7 +35,7 @@ class EventFile:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         # TensorBoard knows event files by the word "tfevents" and reads those of a folder in the order of their names.
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS):06d}"
         self.path = Path(folder) / name
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 

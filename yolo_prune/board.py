@@ -11,6 +11,8 @@ from yolo_prune.loss import COMPONENTS
 from yolo_prune.recipe import TrainConfig
 
 TITLES = {"box": "boxes", "average_iou": "mean IoU with the true boxes", "recall": "share with an IoU above .5"}
+FIRST = ("batch_size", "input", "optimizer", "stages", "weights")
+"""Options that people compare most."""
 
 
 class Board(keras.callbacks.Callback):
@@ -21,7 +23,7 @@ class Board(keras.callbacks.Callback):
     Args:
         folder: the run folder; the files go into its `tensorboard`.
         config: the training.
-        class_names: of the head.
+        class_names: those with an AP of their own, see `ValidationAP`.
         last: whether this is the last stage, whose end is the end of the run.
     """
 
@@ -45,7 +47,7 @@ class Board(keras.callbacks.Callback):
         options = board.hyperparameters(self.config, leave_out=("out",))
         metrics = [board.Metric(*each) for each in metric_columns(self.config.monitor, self.class_names)]
         prior = any(stage.prior_scale for stage in self.config.stages)
-        values = [board.layout(charts(self.class_names, prior)), board.experiment(options, metrics)]
+        values = [board.layout(charts(self.class_names, prior)), board.experiment(options, metrics, FIRST)]
         self._file.add([*values, board.session_start(options)], 0)
         self._file.add_graph(board.graph(self.model, block_of))
 
@@ -74,7 +76,7 @@ def charts(class_names: Sequence[str], prior: bool) -> dict[str, dict[str, list[
     """Title of a group → title of a chart → tags, for `run_tools.board.layout`.
 
     Args:
-        class_names: of the head.
+        class_names: those with an AP of their own.
         prior: whether the loss has darknet's early pull towards the anchors.
     """
     parts = [name for name in COMPONENTS if prior or name != "prior"]

@@ -89,7 +89,7 @@ class YoloV2(keras.Model):
 
     def compile(self, *args, jit_compile="auto", **kwargs):
         """`keras.Model.compile`; "auto" does not use XLA for TensorFlow on a CPU, where it halves the speed."""
-        if jit_compile == "auto" and keras.backend.backend() == "tensorflow" and not _has_gpu():
+        if jit_compile == "auto" and keras.backend.backend() == "tensorflow" and not has_gpu():
             jit_compile = False
         super().compile(*args, jit_compile=jit_compile, **kwargs)
 
@@ -161,7 +161,12 @@ class YoloV2(keras.Model):
             )
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
+    """Whether the Keras backend runs on a GPU or another accelerator."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return bool(jax.default_backend() != "cpu")
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))

@@ -8,14 +8,14 @@ import keras
 import numpy as np
 
 from run_tools import memory
-from yolo_prune.detector import YoloV2
+from yolo_prune.detector import YoloV2, has_gpu
 
 SHARE = 0.25
 """Part of the available memory that a batch may fill."""
 OVERHEAD = 1.5
 """What runtimes take beside the tensors, as a factor."""
-LARGEST = 16
-"""Images a batch at most: on no machine are many more any faster."""
+LARGEST, LARGEST_ON_CPU = 16, 4
+"""Images a batch at most. On a CPU more only fill its caches, and keep reading and drawing waiting."""
 
 
 def bytes_per_image(model: keras.Model) -> int:
@@ -55,7 +55,7 @@ class BatchSize:
 
 
 def choose_batch_size(model: keras.Model, most: int, given: int | None = None) -> BatchSize:
-    """The given batch size, or the largest power of two up to `LARGEST` that fits `SHARE` of the available memory.
+    """The given batch size, or the largest power of two that fits `SHARE` of the available memory.
 
     Args:
         model: the network.
@@ -63,13 +63,13 @@ def choose_batch_size(model: keras.Model, most: int, given: int | None = None) -
         given: what the user asked for; None: choose.
 
     Returns:
-        Never more images than there are, and never fewer than one.
+        Up to `LARGEST`, never more images than there are, and never fewer than one.
     """
     per_image = bytes_per_image(model)
     if given is not None:
         return BatchSize(max(1, min(given, most)), per_image)
     available = memory.available()
-    images = LARGEST
+    images = LARGEST if has_gpu() else LARGEST_ON_CPU
     while images > 1 and images * per_image > available * SHARE:
         images //= 2
     return BatchSize(max(1, min(images, most)), per_image, available)

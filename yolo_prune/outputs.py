@@ -1,7 +1,8 @@
 """What `detect` leaves behind: drawn pictures, drawn videos, result files; each appears when it is complete."""
 
 import contextlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +13,15 @@ import numpy as np
 from data_tools.image_files import encode_png
 from data_tools.kitti import write_labels
 from run_tools import files
+from run_tools.errors import InputError
 from yolo_prune.drawing import draw
 from yolo_prune.frames import Frame
 from yolo_prune.records import Detections
 from yolo_prune.results import as_boxes
 from yolo_prune.video import VideoOutput, output_format
+
+RESULT = re.compile(r"[0-9]{6,}\.(png|txt)|(images|results)\.json")
+"""Names of files in the folders that are replaced as a whole."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,25 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     """Writes uint8 RGB (H, W, 3) as PNG, all or nothing."""
     with files.atomic_path(path) as temporary:
         temporary.write_bytes(encode_png(picture))
+
+
+def check_replaced(folders: Iterable[Path]) -> None:
+    """Refuses to replace folders that hold anything but results of an earlier run.
+
+    Args:
+        folders: those that will be replaced as a whole, if they exist.
+
+    Raises:
+        InputError: naming the folder and what is in it.
+    """
+    for folder in folders:
+        strange = [path.name for path in folder.iterdir() if not RESULT.fullmatch(path.name)] if folder.is_dir() else []
+        if strange:
+            raise InputError(
+                f"{folder}, which holds {min(strange)}",
+                "no such folder, or one with earlier results alone: it would be replaced",
+                "choose another --out",
+            )
 
 
 class Outputs:

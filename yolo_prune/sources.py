@@ -124,6 +124,9 @@ def _check_places(sources: Sequence[Source], out: Path) -> None:
     videos = {source.name: source for source in sources if source.is_video}
     files = {Path(os.path.abspath(source.path)).resolve(): source for source in sources}
     for source in sources:
+        for name, video in videos.items():
+            if source is not video and Path(os.path.abspath(source.path)).is_relative_to(os.path.abspath(out / name)):
+                raise InputError(f"--out {out}, which holds {source.path}", "another folder", "choose one")
         for folder in Path(source.name).parents:
             # A video's single frames lie in a folder of its name.
             if str(folder) in videos:

@@ -249,18 +249,19 @@ class Trainer:
         split = "train" if config.limit else "val"
         logdir = folder.path("tensorboard")
         names = self.classes.names
+        judge = ValidationAP(self.store, split, self.lookup, names, self._validated(self.plan.end(index)), config.limit)
         found: list[keras.callbacks.Callback] = [
             # Keras ends an epoch of the feed once more when it builds metrics; the epoch must not depend on that.
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(feed, "epoch", epoch)),
             NanStop(COMPONENTS, lambda batch: "images " + ", ".join(feed.ids(batch % len(feed)))),
-            ValidationAP(self.store, split, self.lookup, names, self._validated(self.plan.end(index)), config.limit),
+            judge,
             JsonLines(folder, {"stage": f"{index}:{stage.train}"}),
             TensorBoardScalars(logdir),
             Pictures(logdir / "pictures", self.store, split, self.lookup, names, config.images_every),
             checkpoint.Checkpoint(
                 folder, config.monitor, index, config.patience, self.plan.starts[index], self.store.digest()
             ),
-            Board(folder, config, names, last=index == len(self.plan.stages) - 1),
+            Board(folder, config, judge.counted, last=index == len(self.plan.stages) - 1),
         ]
         return found
 

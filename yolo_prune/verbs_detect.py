@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ from yolo_prune.forward import Forward, choose_batch_size
 from yolo_prune.frames import Frame, frames, look
 from yolo_prune.models import load_detector
 from yolo_prune.options import DetectConfig
-from yolo_prune.outputs import Outputs, Wanted
+from yolo_prune.outputs import Outputs, Wanted, check_replaced
 from yolo_prune.records import Detections
 from yolo_prune.results import KITTI_NAMES, CocoResults
-from yolo_prune.sources import find
+from yolo_prune.sources import Source, find
 from yolo_prune.video import output_format
 
 LIMIT = 100
@@ -49,6 +50,7 @@ def detect(options: DetectConfig) -> dict[str, Any]:
     """
     skipped: dict[str, str] = {}
     sources, total = look(find(options.image, options.out, options.recursive), options.keep_going, skipped)
+    check_replaced(replaced(options, sources))
     films = options.video and any(source.is_video for source in sources)
     video = output_format() if films else None
     model = load_detector(options.model)
@@ -80,6 +82,18 @@ def detect(options: DetectConfig) -> dict[str, Any]:
             "network": round(forward.count / max(forward.seconds, 1e-9), 2),
         },
     }
+
+
+def replaced(options: DetectConfig, sources: Sequence[Source]) -> Iterator[Path]:
+    """The folders of results that are written as a whole."""
+    if options.results != "kitti":
+        yield options.out / "coco"
+    for source in sources:
+        if source.is_video:
+            if options.results != "coco":
+                yield options.out / "results" / source.name
+            if options.frames:
+                yield options.out / source.name
 
 
 def class_indices(wanted: Sequence[str] | None, names: Sequence[str]) -> np.ndarray | None:

@@ -6,7 +6,7 @@ import pytest
 
 from run_tools import memory
 from yolo_prune import forward
-from yolo_prune.forward import LARGEST, OVERHEAD, SHARE, Forward, bytes_per_image, choose_batch_size
+from yolo_prune.forward import LARGEST, LARGEST_ON_CPU, OVERHEAD, SHARE, Forward, bytes_per_image, choose_batch_size
 
 
 def branched():
@@ -32,11 +32,14 @@ def test_the_batch_fits_its_share_of_the_memory(monkeypatch):
         monkeypatch.setattr(memory, "available", lambda: free)
         return choose_batch_size(model, most).images
 
+    monkeypatch.setattr(forward, "has_gpu", lambda: True)
     assert chosen(int(8 * per_image / SHARE)) == 8
     assert chosen(int(8 * per_image / SHARE) - 8) == 4
     assert chosen(0) == 1  # one image must do
     assert chosen(10**12) == LARGEST
     assert chosen(10**12, most=3) == 3
+    monkeypatch.setattr(forward, "has_gpu", lambda: False)
+    assert chosen(10**12) == LARGEST_ON_CPU and chosen(int(2 * per_image / SHARE)) == 2
     assert choose_batch_size(model, 1000, given=50).images == 50 and choose_batch_size(model, 4, given=50).images == 4
 
 

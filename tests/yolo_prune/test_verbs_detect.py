@@ -309,6 +309,23 @@ def test_pictures_that_cannot_be(small_model, pictures, tmp_path, kind):
     assert not (tmp_path / "in" / "results").exists()
 
 
+def test_folders_of_other_things_are_not_replaced(small_model, clip, tmp_path):
+    for place, options in (("clip", {"frames": True}), ("results/clip", {}), ("coco", {"results": "coco"})):
+        out = tmp_path / place.replace("/", "-")
+        (out / place).mkdir(parents=True)
+        (out / place / "diary.txt").write_text("mine")
+        with pytest.raises(InputError, match=r"which holds diary\.txt; expected no such folder"):
+            run_detect(small_model, [clip], out, **options)
+        assert everything(out) == [f"{place}/diary.txt"]
+    # Results of an earlier run are replaced, those of images that are no more included.
+    run_detect(small_model, [clip], tmp_path / "out", video=False)
+    write_video(clip, count=2)
+    run_detect(small_model, [clip], tmp_path / "out", video=False)
+    assert everything(tmp_path / "out") == ["results/clip/000000.txt", "results/clip/000001.txt"]
+    with pytest.raises(InputError, match=r"which holds .*000000\.png; expected another folder"):
+        run_detect(small_model, [clip, tmp_path / "out/clip/000000.png"], tmp_path / "out", frames=True)
+
+
 def test_a_writer_that_fails_stops_the_run(small_model, pictures, tmp_path, monkeypatch):
     def full(self, frame, found):
         raise OSError(28, "No space left on device", "x.png")
