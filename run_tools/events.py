@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.graph_pb2 import GraphDef
 from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_SCALAR, Summary, SummaryMetadata
 from tensorboard.plugins.scalar.metadata import PLUGIN_NAME
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -34,7 +35,7 @@ class EventFile:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         Path(folder).mkdir(parents=True, exist_ok=True)
         # TensorBoard knows event files by the word "tfevents" and reads those of a folder in the order of their names.
-        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS)}"
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_NUMBERS):06d}"
         self.path = Path(folder) / name
         self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
@@ -42,13 +43,21 @@ class EventFile:
         """Appends an event.
 
         Args:
-            values: what `scalar` and `image` return.
+            values: what `scalar`, `image` and the functions of `board` return.
             step: the place on TensorBoard's axis, such as the epoch.
 
         Raises:
             OSError: if it cannot be written.
         """
         self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=list(values))))
+
+    def add_graph(self, graph: GraphDef) -> None:
+        """Appends a graph, such as `board.graph` makes; TensorBoard shows the last one of a folder.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        self._write(Event(wall_time=time.time(), graph_def=graph.SerializeToString()))
 
     def _write(self, event: Event) -> None:
         record = io.BytesIO()

@@ -35,9 +35,9 @@ VERBS = (
     cli.Verb(
         "detect",
         options.DetectConfig,
-        _VERBS + "detect",
-        _TABLES + "detect_table",
-        "yolo-prune detect --model runs/kitti street.png --out detections",
+        "yolo_prune.verbs_detect:detect",
+        "yolo_prune.verbs_detect:table",
+        "yolo-prune detect drive/ street.png clip.mp4 --model runs/kitti --out detections",
     ),
     cli.Verb(
         "export",

@@ -104,7 +104,7 @@ def detections(
     num_classes: int,
     score: float = 0.005,
     iou: float = 0.45,
-    limit: int = 100,
+    limit: int | None = 100,
 ) -> list[Detections]:
     """Decoded, suppressed detections of a batch.
 
@@ -114,7 +114,7 @@ def detections(
         num_classes: classes of the head.
         score: least score kept, in 0–1.
         iou: per-class suppression threshold, in 0–1.
-        limit: most detections an image, over all classes.
+        limit: most detections an image, over all classes; None: all.
 
     Returns:
         One `Detections` an image: xyxy relative to the image and clipped to it, by descending score.
@@ -124,7 +124,7 @@ def detections(
     return [_detections_of_image(corners[i], scores[i], score, iou, limit) for i in range(len(corners))]
 
 
-def _detections_of_image(boxes, scores, score: float, iou: float, limit: int) -> Detections:
+def _detections_of_image(boxes, scores, score: float, iou: float, limit: int | None) -> Detections:
     kept_boxes, kept_scores, kept_classes = [], [], []
     for index in range(scores.shape[1]):
         candidates = np.flatnonzero(scores[:, index] >= score)

@@ -89,7 +89,7 @@ class YoloV2(keras.Model):
 
     def compile(self, *args, jit_compile="auto", **kwargs):
         """`keras.Model.compile`; "auto" does not use XLA for TensorFlow on a CPU, where it halves the speed."""
-        if jit_compile == "auto" and keras.backend.backend() == "tensorflow" and not _has_gpu():
+        if jit_compile == "auto" and keras.backend.backend() == "tensorflow" and not has_gpu():
             jit_compile = False
         super().compile(*args, jit_compile=jit_compile, **kwargs)
 
@@ -120,16 +120,35 @@ class YoloV2(keras.Model):
         """
         found: list[Detections] = []
         for start in range(0, len(images), batch_size):
-            chosen = images[start : start + batch_size]
-            for image in chosen:
-                self._check_input(np.shape(image))
-            batch = np.asarray(chosen)
-            if batch.dtype == np.uint8:
-                batch = batch.astype(np.float32) / 255.0
-            # Under a distribution strategy every replica sees the whole batch and all their outputs come back.
-            logits = self.predict_on_batch(batch)[: len(batch)]
-            found += detections(logits, self.anchors, self.num_classes, score, iou, limit)
+            found += self.decoded(self.logits(images[start : start + batch_size]), score, iou, limit)
         return found
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        """The raw head of one batch, the network alone.
+
+        Args:
+            images: (n, H, W, 3) RGB, float in 0–1 or uint8.
+
+        Returns:
+            float32, (n, H/32, W/32, anchors · (5 + classes)).
+
+        Raises:
+            InputError: for images of another size than the network's.
+        """
+        for image in images:
+            self._check_input(np.shape(image))
+        batch = np.asarray(images)
+        if batch.dtype == np.uint8:
+            batch = batch.astype(np.float32) / 255.0
+        # Under a distribution strategy every replica sees the whole batch and all their outputs come back.
+        logits: np.ndarray = self.predict_on_batch(batch)[: len(batch)]
+        return logits
+
+    def decoded(
+        self, logits: np.ndarray, score: float = 0.005, iou: float = 0.45, limit: int | None = 100
+    ) -> list[Detections]:
+        """What `detect` makes of a raw head; see there. Without a limit all boxes stay that suppression leaves."""
+        return detections(logits, self.anchors, self.num_classes, score, iou, limit)
 
     def _check_input(self, shape: Sequence[int]) -> None:
         height, width = self.image_size
@@ -142,7 +161,12 @@ class YoloV2(keras.Model):
             )
 
 
-def _has_gpu() -> bool:
+def has_gpu() -> bool:
+    """Whether the Keras backend runs on a GPU or another accelerator."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return bool(jax.default_backend() != "cpu")
     import tensorflow as tf
 
     return bool(tf.config.list_physical_devices("GPU"))

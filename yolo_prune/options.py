@@ -28,13 +28,20 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class DetectConfig:
-    """Find objects in pictures: draws them and writes KITTI result files."""
+    """Find objects in pictures and videos: draws them and writes result files."""
 
-    image: tuple[Path, ...] = positional(help="pictures", many=True)
+    image: tuple[Path, ...] = positional(help="pictures, folders of them, quoted patterns, videos", many=True)
     model: Path = option(help=MODEL_HELP)
-    out: Path = option(help="folder for NAME.png and results/NAME.txt")
+    out: Path = option(help="folder for NAME.png or NAME.mp4, results/ and coco/")
     score: float = option(0.3, help="least score drawn", minimum=0.0, maximum=1.0)
+    classes: tuple[str, ...] | None = option(None, help="only these classes of the head")
+    results: Literal["kitti", "coco", "both"] = option("kitti", help="format of the result files")
     result_score: float = option(0.005, help="least score in the result files", minimum=0.0, maximum=1.0)
+    recursive: bool = option(False, help="folders with all folders in them")
+    video: bool = option(True, help="write drawn videos")
+    frames: bool = option(False, help="write each image of a video as a picture, too")
+    batch_size: int | None = option(None, help="images a forward pass; default: by the free memory", minimum=1)
+    keep_going: bool = option(False, help="leave out files that cannot be read instead of stopping")
 
 
 @dataclass(frozen=True)

@@ -69,19 +69,6 @@ def evaluate_table(result: dict[str, Any]) -> str:
     return "\n\n".join([run_lines(result["run"]), aligned(head, rows), metric_tables(result)])
 
 
-def detect_table(result: dict[str, Any]) -> str:
-    """The result of `detect`: what was found in each picture."""
-    lines = []
-    for name, counts in result["images"].items():
-        lines.append(f"{name}: " + (", ".join(f"{count} {what}" for what, count in counts.items()) or "nothing"))
-    lines.append(f"pictures in {result['out']}, KITTI result files in {result['out']}/results")
-    unknown = result["not_in_results"]
-    if unknown:
-        shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
-        lines.append(f"note: KITTI's format has no {shown}; the result files leave them out")
-    return "\n".join(lines)
-
-
 def export_table(result: dict[str, Any]) -> str:
     """The result of `export`: one line a format."""
     return "\n".join(

@@ -21,6 +21,7 @@ from run_tools.folder import RunFolder
 from yolo_prune import checkpoint, distribution
 from yolo_prune.anchors import as_anchors
 from yolo_prune.averages import Averages, swap
+from yolo_prune.board import Board
 from yolo_prune.class_map import OWN, class_set, lookup_of, own_classes
 from yolo_prune.detector import YoloV2
 from yolo_prune.freeze import freeze
@@ -261,17 +262,19 @@ class Trainer:
         split = "train" if config.limit else "val"
         logdir = folder.path("tensorboard")
         names = self.classes.names
+        judge = ValidationAP(self.store, split, self.lookup, names, self._validated(self.plan.end(index)), config.limit)
         found: list[keras.callbacks.Callback] = [
             # Keras ends an epoch of the feed once more when it builds metrics; the epoch must not depend on that.
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(feed, "epoch", epoch)),
             NanStop(COMPONENTS, lambda batch: "images " + ", ".join(feed.ids(batch % len(feed)))),
-            ValidationAP(self.store, split, self.lookup, names, self._validated(self.plan.end(index)), config.limit),
+            judge,
             JsonLines(folder, {"stage": f"{index}:{stage.train}"}),
             TensorBoardScalars(logdir),
             Pictures(logdir / "pictures", self.store, split, self.lookup, names, config.images_every),
             checkpoint.Checkpoint(
                 folder, config.monitor, index, config.patience, self.plan.starts[index], self.store.digest()
             ),
+            Board(folder, config, judge.counted, last=index == len(self.plan.stages) - 1),
         ]
         if config.ema:
             averages = Averages()

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from data_tools.image_files import encode_png, read_rgb, resize
-from data_tools.kitti import KITTI_CLASSES, write_labels
-from data_tools.records import Box
+from data_tools.image_files import resize
 from data_tools.store import SplitView, Store, open_store
-from run_tools import config, files
+from run_tools import config
 from run_tools.errors import InputError, unknown_name
 from run_tools.folder import RunFolder
 from yolo_prune.class_map import CLASS_SETS, ClassSet, lookup_of, own_classes
@@ -18,14 +16,11 @@ from yolo_prune.drawing import draw, grid
 from yolo_prune.evaluation import METRICS
 from yolo_prune.evaluation import evaluate as judge
 from yolo_prune.models import load_detector
-from yolo_prune.options import DetectConfig, EvaluateConfig, ExportConfig
+from yolo_prune.options import EvaluateConfig, ExportConfig
+from yolo_prune.outputs import write_picture
 from yolo_prune.predict import predictions, truths
 from yolo_prune.recipe import TrainConfig
 from yolo_prune.records import Detections, Truth
-
-# Names in KITTI's files of the classes of our heads; its format knows no others.
-KITTI_NAMES = {name.lower(): name for name in KITTI_CLASSES}
-KITTI_NAMES |= {"person": "Pedestrian", "bicycle": "Cyclist", "train": "Tram"}
 
 
 def train(options: TrainConfig) -> dict[str, Any]:
@@ -173,75 +168,6 @@ def write_pictures(
         write_picture(Path(out) / f"{view.ids[index]}.png", picture)
         pictures[view.ids[index]] = picture
     return pictures
-
-
-def write_picture(path: Path, picture: np.ndarray) -> None:
-    """Writes uint8 RGB (H, W, 3) as PNG, all or nothing."""
-    with files.atomic_path(path) as temporary:
-        temporary.write_bytes(encode_png(picture))
-
-
-def detect(options: DetectConfig) -> dict[str, Any]:
-    """Run `detect`.
-
-    Returns:
-        `{"out", "images": {name: {class: count drawn}}, "not_in_results"}`; the last are the head's classes that
-        KITTI's format has no name for: they are drawn, but not in the result files.
-
-    Raises:
-        InputError: for a picture that is missing or broken, two of the same name, or one that would be overwritten.
-    """
-    model = load_detector(options.model)
-    names = model.class_names or tuple(f"class {index}" for index in range(model.num_classes))
-    check_pictures(options.image, options.out)
-    told: dict[str, dict[str, int]] = {}
-    for path in options.image:
-        image = read_rgb(path)
-        least = min(options.score, options.result_score)
-        relative = model.detect(resize(image, model.image_size)[None], score=least)[0]
-        found = relative.in_pixels(image.shape[:2])
-        drawn = found.take(found.scores >= options.score)
-        write_picture(options.out / f"{path.stem}.png", draw(image, drawn, class_names=names))
-        listed = found.take(found.scores >= options.result_score)
-        with files.atomic_path(options.out / "results" / f"{path.stem}.txt") as temporary:
-            write_labels(temporary, as_boxes(listed, names))
-        told[path.name] = {name: int((drawn.classes == k).sum()) for k, name in enumerate(names) if k in drawn.classes}
-    unknown = [name for name in names if name.lower() not in KITTI_NAMES]
-    return {"out": str(options.out), "images": told, "not_in_results": unknown}
-
-
-def check_pictures(paths: Sequence[Path], out: Path) -> None:
-    """Reads all pictures before the first is written, so that a broken one leaves nothing behind.
-
-    Raises:
-        InputError: see `detect`.
-    """
-    seen: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in seen:
-            raise InputError(f"{seen[path.stem]} and {path}", "names that differ", "give them in two runs, two --out")
-        seen[path.stem] = path
-        if (out / f"{path.stem}.png").resolve() == path.resolve():
-            raise InputError(
-                f"--out {out}, which holds {path}",
-                "another folder",
-                "choose one: the drawing would replace the picture",
-            )
-        read_rgb(path)
-
-
-def as_boxes(found: Detections, names: Sequence[str]) -> list[Box]:
-    """Detections in pixels as KITTI's records, those of classes that KITTI has.
-
-    What a picture does not tell has the values that mean "unknown".
-    """
-    kitti = [KITTI_NAMES.get(name.lower()) for name in names]
-    boxes = []
-    for sides, score, index in zip(found.boxes.tolist(), found.scores.tolist(), found.classes.tolist(), strict=True):
-        name, (left, top, right, bottom) = kitti[index], sides
-        if name is not None:
-            boxes.append(Box(name, left, top, right, bottom, truncated=-1.0, occluded=-1, score=score))
-    return boxes
 
 
 def export(options: ExportConfig) -> dict[str, Any]:

@@ -6,8 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from data_tools.kitti import read_labels
-from data_tools.records import Box
 from data_tools.store import open_store
 from run_tools import config
 from run_tools.errors import InputError
@@ -15,41 +13,15 @@ from run_tools.files import write_json
 from run_tools.folder import RunFolder
 from yolo_prune import verbs
 from yolo_prune.class_map import class_set
-from yolo_prune.detector import YoloV2
 from yolo_prune.evaluation import coco, kitti, one_to_one, paper
 from yolo_prune.models import load_detector
-from yolo_prune.options import DetectConfig, EvaluateConfig
+from yolo_prune.options import EvaluateConfig
 from yolo_prune.predict import predictions, truths
 from yolo_prune.recipe import TrainConfig
-from yolo_prune.records import Detections
-from yolo_prune.tables import detect_table, evaluate_table, train_table
-from yolo_prune.verbs_kitti import KittiEval, kitti_eval
+from yolo_prune.tables import evaluate_table, train_table
 
 MERGED = class_set("merged")
 ALL = ("paper", "kitti", "coco")
-
-
-@pytest.fixture
-def perfect(monkeypatch, small_h5, true_boxes):
-    """Makes every detector answer with the labels of the split `test`, in the order of that split."""
-    view = open_store(small_h5)["test"]
-    asked = []
-
-    def detect(self, images, score=0.005, iou=0.45, limit=100, batch_size=16):
-        assert images.shape[1:] == (*self.image_size, 3)
-        answers = []
-        for _ in range(len(images)):
-            position = len(asked)
-            asked.append(position)
-            rows = [row for row in true_boxes(int(view.ids[position])) if row[0] != "DontCare"]
-            height, width = view.original_size[position]
-            # By hand: pixels of the original over the original's size.
-            boxes = np.array([row[1:] for row in rows]) / [width, height, width, height]
-            classes = [MERGED.map[row[0]] for row in rows]
-            answers.append(Detections(boxes, np.full(len(rows), 0.9), classes))
-        return answers
-
-    monkeypatch.setattr(YoloV2, "detect", detect)
 
 
 def run_evaluate(small_model, small_h5, **options):
@@ -213,117 +185,6 @@ def test_the_class_set_is_the_files_or_a_known_one(make_detector, small_h5, monk
     # A file whose classes are called as the merged set's, spelled otherwise than in KITTI.
     monkeypatch.setattr(store, "class_names", MERGED.names)
     assert verbs.classes_of(make_detector(), store).lookup(MERGED.names).tolist() == [0, 1, 2, 3, 4]
-
-
-# ---- detect
-
-
-@pytest.fixture
-def pictures(tmp_path, small_kitti):
-    """A PNG, a JPEG of another size and a grey PNG."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    first = cv2.imread(str(small_kitti / "training/image_2/000000.png"))
-    cv2.imwrite(str(folder / "a.png"), first)
-    cv2.imwrite(str(folder / "b.jpg"), cv2.resize(first, (333, 77)))
-    cv2.imwrite(str(folder / "c.png"), cv2.cvtColor(first, cv2.COLOR_BGR2GRAY))
-    return [folder / name for name in ("a.png", "b.jpg", "c.png")]
-
-
-def run_detect(small_model, pictures, out, **options):
-    return verbs.detect(DetectConfig(image=tuple(pictures), model=small_model, out=out, **options))
-
-
-def test_detect_writes_pictures_and_result_files(small_model, pictures, tmp_path):
-    result = run_detect(small_model, pictures, tmp_path / "out")
-    model = load_detector(small_model)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.png", "b.png", "c.png", "results"]
-    for path in pictures:
-        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
-        height, width = image.shape[:2]
-        drawn = cv2.imread(str(tmp_path / "out" / f"{path.stem}.png"))
-        assert drawn.shape == (height, width, 3) and (drawn[..., ::-1] != image).any()
-        boxes = read_labels(tmp_path / "out/results" / f"{path.stem}.txt")
-        found = model.detect(verbs.resize(image, (64, 128))[None])[0]
-        assert len(boxes) == len(found) > 10
-        wanted = found.boxes * [width, height, width, height]  # that picture's own pixels, two decimals in the file
-        np.testing.assert_allclose([box.xyxy for box in boxes], wanted, atol=0.0051)
-        assert [box.class_name.lower() for box in boxes] == [MERGED.names[index] for index in found.classes]
-        assert [box.score for box in boxes] == pytest.approx(found.scores.tolist(), abs=1e-6)
-        counted = sum(result["images"][path.name].values())
-        assert counted == (found.scores >= 0.3).sum() > 0
-    assert "KITTI result files in" in detect_table(result) and "note" not in detect_table(result)
-
-
-def test_result_files_feed_the_official_metric(perfect, small_model, small_h5, small_kitti, tmp_path):
-    ids = open_store(small_h5)["test"].ids  # `perfect` answers in this order
-    images = [small_kitti / "training/image_2" / f"{name}.png" for name in ids]
-    run_detect(small_model, images, tmp_path / "out")
-    result = kitti_eval(KittiEval(small_kitti / "training/label_2", tmp_path / "out/results"))
-    by_arrays = run_evaluate_perfect(small_h5)
-    for name in ("car", "pedestrian"):
-        for difficulty, wanted in by_arrays[name].items():
-            assert result[name][difficulty] == pytest.approx(wanted) and wanted["AP11"] == pytest.approx(100 / 11)
-
-
-def run_evaluate_perfect(small_h5):
-    """KITTI's metric of the truth itself as detections, on arrays."""
-    store = open_store(small_h5)
-    true = truths(store, "test", MERGED.lookup(store.class_names))
-    kept = [truth.classes >= 0 for truth in true]
-    found = [Detections(t.boxes[k], np.full(k.sum(), 0.9), t.classes[k]) for t, k in zip(true, kept, strict=True)]
-    return kitti.kitti(true, found, MERGED.names)
-
-
-def test_no_detection_is_an_empty_result_file(small_model, pictures, tmp_path):
-    result = run_detect(small_model, pictures[:1], tmp_path / "out", score=1.0, result_score=1.0)
-    assert (tmp_path / "out/results/a.txt").read_text() == "" and read_labels(tmp_path / "out/results/a.txt") == ()
-    assert "a.png: nothing" in detect_table(result)
-
-
-def test_classes_without_a_name_in_kitti_are_drawn_and_left_out_of_the_files(make_detector, pictures, tmp_path):
-    make_detector("coco").save(tmp_path / "coco.keras")
-    result = run_detect(tmp_path / "coco.keras", pictures[:1], tmp_path / "out", score=0.005)
-    boxes = read_labels(tmp_path / "out/results/a.txt")  # it refuses types it does not know
-    assert len(boxes) < sum(result["images"]["a.png"].values())
-    assert "traffic light" in result["not_in_results"] and "person" not in result["not_in_results"]
-    assert "note: KITTI's format has no motorbike, aeroplane, bus and 72 more" in detect_table(result)
-    make_detector(class_names=None).save(tmp_path / "none.keras")
-    result = run_detect(tmp_path / "none.keras", pictures[:1], tmp_path / "out")
-    assert set(result["images"]["a.png"]) <= {f"class {k}" for k in range(5)} and len(result["not_in_results"]) == 5
-
-
-def test_as_boxes_names_the_classes_as_kitti_does():
-    found = Detections([[1, 2, 3, 4]] * 4, [0.9, 0.8, 0.7, 0.6], [0, 1, 2, 3])
-    boxes = verbs.as_boxes(found, ("person", "person_sitting", "boat", "train"))
-    assert [box.class_name for box in boxes] == ["Pedestrian", "Person_sitting", "Tram"]
-    unknown = Box("Tram", 1, 2, 3, 4, truncated=-1, occluded=-1, score=boxes[2].score)
-    assert boxes[2] == unknown and boxes[2].score == pytest.approx(0.6)
-
-
-def test_a_broken_picture_among_good_ones_writes_nothing(small_model, pictures, tmp_path):
-    broken = pictures[2]
-    broken.write_bytes(broken.read_bytes()[:-500])
-    with pytest.raises(InputError, match=r"c\.png that is cut off"):
-        run_detect(small_model, pictures, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("kind", ["twice", "replaced", "missing", "text"])
-def test_pictures_that_cannot_be(small_model, pictures, tmp_path, kind):
-    before = {path: path.read_bytes() for path in pictures}
-    other = tmp_path / "in" / "a.jpg"
-    other.write_text("no picture")
-    given, out, told = {
-        "twice": ([*pictures, tmp_path / "elsewhere" / "b.png"], tmp_path / "out", "names that differ"),
-        "replaced": (pictures, tmp_path / "in", "the drawing would replace the picture"),
-        "missing": ([tmp_path / "none.png"], tmp_path / "out", "cannot be read"),
-        "text": ([other], tmp_path / "out", "neither PNG nor JPEG"),
-    }[kind]
-    with pytest.raises(InputError, match=told):
-        run_detect(small_model, given, out)
-    assert {path: path.read_bytes() for path in pictures} == before and not (tmp_path / "out").exists()
-    assert not (tmp_path / "in" / "results").exists()
 
 
 def test_the_train_verb_reads_the_same_config_as_python(small_h5, tmp_path):
