@@ -18,7 +18,7 @@ SHEETS = 4
 class Judgement(keras.callbacks.Callback):
     """Writes figures of the detections that `ValidationAP` has just judged; put it after that callback.
 
-    Nothing is detected anew, so it costs a second or two each time, on epochs that are validated anyway.
+    Nothing is detected anew: it only draws, on some of the epochs that are validated anyway.
 
     Args:
         logdir: TensorBoard's folder.
