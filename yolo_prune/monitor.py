@@ -12,6 +12,7 @@ from data_tools.store import Store
 from yolo_prune.drawing import draw, grid
 from yolo_prune.evaluation.coco import ap50
 from yolo_prune.predict import predictions, truths
+from yolo_prune.records import Detections
 
 MIN_BOXES = 50
 """A class counts towards the monitored mean when the validation images hold at least so many true boxes of it; with
@@ -28,6 +29,9 @@ class ValidationAP(keras.callbacks.Callback):
         class_names: of the head.
         epochs: after which to validate, counted from 1, as `fit`'s `validation_freq`.
         limit: only the first images of the split; None: all.
+
+    Attributes:
+        found: detections of each image at the last validation; none before the first.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class ValidationAP(keras.callbacks.Callback):
         self.truths = truths(store, split, lookup)[:limit]
         self.class_names = tuple(class_names)
         self.epochs = frozenset(epochs)
+        self.found: list[Detections] = []
         classes = np.concatenate([truth.classes for truth in self.truths])
         counts = [int((classes == index).sum()) for index in range(len(self.class_names))]
         # In a small validation split no class may reach the count; then all that occur do.
@@ -54,8 +59,8 @@ class ValidationAP(keras.callbacks.Callback):
         """Judges the model and adds to `logs`."""
         if logs is None or epoch + 1 not in self.epochs:
             return
-        found = list(predictions(self.model, self.view, count=len(self.truths)))
-        result = ap50(self.truths, found, self.class_names)
+        self.found = list(predictions(self.model, self.view, count=len(self.truths)))
+        result = ap50(self.truths, self.found, self.class_names)
         for name in self.counted:
             logs[f"val_ap50_{name}"] = result[name]
         logs["val_ap50"] = float(np.mean([result[name] for name in self.counted])) if self.counted else 0.0

@@ -24,6 +24,15 @@ class EvaluateConfig:
     pictures: Path | None = option(None, help="folder for pictures with truth and detections")
     picture_count: int = option(20, help="how many pictures, spread over the split", minimum=1)
     picture_score: float = option(0.3, help="least score drawn", minimum=0.0, maximum=1.0)
+    report: Path | None = option(
+        None, help="folder for report.html, curves, confusion matrix and sheets of the worst images"
+    )
+    bootstrap: int = option(0, help="resamples for 95 % intervals; 0: none", minimum=0)
+    bootstrap_by: Literal["image", "drive"] = option("image", help="what is drawn: images, or whole drives")
+    seed: int = option(0, help="of the resamples", minimum=0)
+    against: Path | None = option(
+        None, help="another run folder or .keras file of the same classes: differences with intervals (1000 resamples)"
+    )
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,8 @@ def run_lines(run: dict[str, Any]) -> str:
 def evaluate_table(result: dict[str, Any]) -> str:
     """The result of `evaluate`: the headline, then one table a metric."""
     head, rows = main_table(result)
-    return "\n\n".join([run_lines(result["run"]), aligned(head, rows), metric_tables(result)])
+    parts = [run_lines(result["run"]), aligned(head, rows), metric_tables(result)]
+    return "\n\n".join([*parts, f"open {result['report']}"] if "report" in result else parts)
 
 
 def export_table(result: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ from yolo_prune.loss import COMPONENTS, RegionLoss
 from yolo_prune.metrics import region_metrics
 from yolo_prune.models import load_model
 from yolo_prune.monitor import Pictures, ValidationAP
+from yolo_prune.monitor_figures import Judgement
 from yolo_prune.network import STRIDE, check_image_size
 from yolo_prune.recipe import Plan, Stage, TrainConfig
 from yolo_prune.transfer import transfer
@@ -262,19 +263,21 @@ class Trainer:
         split = "train" if config.limit else "val"
         logdir = folder.path("tensorboard")
         names = self.classes.names
-        judge = ValidationAP(self.store, split, self.lookup, names, self._validated(self.plan.end(index)), config.limit)
+        validated = self._validated(self.plan.end(index))
+        validation = ValidationAP(self.store, split, self.lookup, names, validated, config.limit)
         found: list[keras.callbacks.Callback] = [
             # Keras ends an epoch of the feed once more when it builds metrics; the epoch must not depend on that.
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(feed, "epoch", epoch)),
             NanStop(COMPONENTS, lambda batch: "images " + ", ".join(feed.ids(batch % len(feed)))),
-            judge,
+            validation,
             JsonLines(folder, {"stage": f"{index}:{stage.train}"}),
             TensorBoardScalars(logdir),
             Pictures(logdir / "pictures", self.store, split, self.lookup, names, config.images_every),
+            Judgement(logdir / "pictures", validation, config.images_every),
             checkpoint.Checkpoint(
                 folder, config.monitor, index, config.patience, self.plan.starts[index], self.store.digest()
             ),
-            Board(folder, config, judge.counted, last=index == len(self.plan.stages) - 1),
+            Board(folder, config, validation.counted, last=index == len(self.plan.stages) - 1),
         ]
         if config.ema:
             averages = Averages()

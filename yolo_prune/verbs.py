@@ -15,12 +15,14 @@ from yolo_prune.class_map import CLASS_SETS, ClassSet, lookup_of, own_classes
 from yolo_prune.drawing import draw, grid
 from yolo_prune.evaluation import METRICS
 from yolo_prune.evaluation import evaluate as judge
+from yolo_prune.evaluation_page import check_folder, write_page
 from yolo_prune.models import load_detector
 from yolo_prune.options import EvaluateConfig, ExportConfig
 from yolo_prune.outputs import write_picture
 from yolo_prune.predict import predictions, truths
 from yolo_prune.recipe import TrainConfig
 from yolo_prune.records import Detections, Truth
+from yolo_prune.verbs_bootstrap import resamples, rival, uncertainty
 
 
 def train(options: TrainConfig) -> dict[str, Any]:
@@ -79,24 +81,32 @@ def evaluate(options: EvaluateConfig) -> dict[str, Any]:
 
     Returns:
         The metrics as `evaluation.evaluate` returns them, with `truth`, the number of true boxes a class, and `run`:
-        model, data, split, images, epochs and seconds of the training where the model is a run folder.
+        model, data, split, images, epochs and seconds of the training where the model is a run folder; with intervals
+        and a rival where they are wanted (`verbs_bootstrap.uncertainty`), and `report`, the page's path.
 
     Raises:
         InputError: for a metric, model, file or split that is not there, or classes that do not fit each other.
     """
     metrics = metric_names(options.metrics)
+    check_folder(options.report)
     model = load_detector(options.model)
     store = open_store(options.data)
-    classes = classes_of(model, store)
+    classes, view = classes_of(model, store), store[options.split]
+    weights, other = resamples(options, view), rival(options, classes)
     true = truths(store, options.split, lookup_of(classes, store))
-    found = list(predictions(model, store[options.split], batch_size=options.batch_size, progress=True))
+    found = list(predictions(model, view, batch_size=options.batch_size, progress=True))
     result = judge(true, found, classes.names, metrics, options.score)
     counted = np.concatenate([truth.classes for truth in true])
     result["truth"] = {name: int((counted == index).sum()) for index, name in enumerate(classes.names)}
     result["run"] = describe(options, store, model)
+    if weights is not None:
+        result |= uncertainty(options, weights, other, view, true, found, classes.names, metrics)
     if options.pictures is not None:
-        chosen, view = spread(len(true), options.picture_count), store[options.split]
+        chosen = spread(len(true), options.picture_count)
         write_pictures(options.pictures, view, chosen, true, found, classes.names, options.picture_score)
+    if options.report is not None:
+        page = write_page(options.report, options, result, view, true, found, classes.names)
+        result["report"] = str(page)
     return result
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yolo_prune.evaluation.coco import ap50, coco
+from yolo_prune.evaluation.coco import ap50, coco, curves
 from yolo_prune.records import Detections, Truth
 
 SIZE = (375, 1242)
@@ -148,3 +148,12 @@ def test_ap50_agrees_with_the_literal_version(seed):
     for name, value in expected.items():
         assert result[name] == (None if value is None else pytest.approx(value, abs=1e-9)), name
         assert full[name]["AP50"] == (None if value is None else pytest.approx(result[name], abs=1e-12)), name
+
+
+def test_the_curve_behind_ap50():
+    # As above: a false positive, then one of two true boxes. Precision 1/2 at recalls 0 ... .5, nothing beyond.
+    truth = Truth([BOX, moved(BOX, 300)], [0, 0], SIZE)
+    found = Detections([moved(BOX, 600), BOX], [0.9, 0.8], [0, 0])
+    precision = curves([truth], [found], NAMES)
+    assert precision.shape == (2, 101) and precision[0] == pytest.approx([0.5] * 51 + [0.0] * 50)
+    assert (precision[1] == -1).all()

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.literal.kitti_devkit import literal_ap
 from run_tools.errors import InputError
-from yolo_prune.evaluation.kitti import Frame, average_precision, kitti
+from yolo_prune.evaluation.kitti import Frame, average_precision, curves, kitti
 from yolo_prune.evaluation.kitti_matching import sample
 from yolo_prune.records import Detections, Truth
 from yolo_prune.verbs_kitti import KittiEval, kitti_eval
@@ -157,6 +158,18 @@ def test_classes_of_a_detector_become_kittis():
     assert result["pedestrian"]["easy"]["AP11"] == pytest.approx(100 / 11)
 
 
+def test_the_curve_behind_ap():
+    # One car of two is found: one threshold, where precision is 1. The pedestrian is 30 px high: not in easy.
+    truth = Truth([CAR, moved(CAR, 300), (10, 10, 40, 40)], [0, 0, 1], (375, 1242), names=("Car", "Car", "Pedestrian"))
+    found = [Detections([CAR], [0.9], [0])]
+    result = curves([truth], found, ["car", "pedestrian"])
+    assert {name: values.tolist() for name, values in result.items()} == {
+        "car": [1.0] + [0.0] * 40,
+        "pedestrian": [0.0] * 41,
+    }
+    assert list(curves([truth], found, ["car", "pedestrian"], "easy")) == ["car"]
+
+
 def test_truth_without_names_is_refused():
     with pytest.raises(InputError, match="without KITTI class names"):
         kitti([Truth([CAR], [0], (375, 1242))], [Detections([], [], [])], ["car"])
@@ -176,88 +189,6 @@ def test_sample_skips_scores_nearer_to_the_next_recall():
 
 
 # --- the literal slow version -----------------------------------------------------------------------------------------
-
-LEVELS = {"easy": (40, 0, 0.15), "moderate": (25, 1, 0.3), "hard": (25, 2, 0.5)}
-
-
-def literal_overlap(a, b, own_area=False):
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    first, second = (a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1])
-    return width * height / (first if own_area else first + second - width * height)
-
-
-def literal_roles(scene, name, level):
-    height, occluded, truncated = LEVELS[level]
-    neutral = {"car": "van", "pedestrian": "person_sitting"}.get(name)
-    true_roles, roles = [], []
-    for box, own, cut, hidden in zip(scene.true_boxes, scene.true_names, scene.truncated, scene.occluded, strict=True):
-        harder = hidden > occluded or cut > truncated or box[3] - box[1] <= height
-        if own.lower() == name:
-            true_roles.append("ignored" if harder else "valid")
-        else:
-            true_roles.append("ignored" if own.lower() == neutral else "none")
-    for box, own in zip(scene.boxes, scene.names, strict=True):
-        if int(abs(box[3] - box[1])) < height:
-            roles.append("ignored")
-        else:
-            roles.append("valid" if own.lower() == name else "none")
-    return true_roles, roles
-
-
-def literal_pass(scene, name, level, minimum, threshold=None):
-    """Scores of the true positives and the number of false positives of one image."""
-    true_roles, roles = literal_roles(scene, name, level)
-    taken, found = set(), []
-    candidates = [
-        j for j in range(len(roles)) if roles[j] != "none" and (threshold is None or scene.scores[j] >= threshold)
-    ]
-    for i, box in enumerate(scene.true_boxes):
-        if true_roles[i] == "none":
-            continue
-        best = None
-        for j in candidates:
-            overlap = literal_overlap(box, scene.boxes[j])
-            if j in taken or overlap <= minimum:
-                continue
-            if best is None:
-                best = j
-            elif threshold is None:
-                if scene.scores[j] > scene.scores[best]:
-                    best = j
-            elif roles[j] == "valid" and (
-                roles[best] == "ignored" or overlap > literal_overlap(box, scene.boxes[best])
-            ):
-                best = j
-        if best is not None:
-            taken.add(best)
-            if true_roles[i] == "valid" and roles[best] == "valid":
-                found.append(scene.scores[best])
-    regions = [box for box, own in zip(scene.true_boxes, scene.true_names, strict=True) if own == "DontCare"]
-    left = [j for j in candidates if roles[j] == "valid" and j not in taken]
-    false = [j for j in left if all(literal_overlap(scene.boxes[j], region, True) <= minimum for region in regions)]
-    return found, len(false)
-
-
-def literal_ap(frames, name, level):
-    minimum = 0.7 if name == "car" else 0.5
-    scores = sorted((s for f in frames for s in literal_pass(f, name, level, minimum)[0]), reverse=True)
-    total = sum(literal_roles(f, name, level)[0].count("valid") for f in frames)
-    thresholds, recall = [], 0.0
-    for k, score in enumerate(scores):
-        left, right = (k + 1) / total, min(k + 2, len(scores)) / total
-        if right - recall < recall - left and k < len(scores) - 1:
-            continue
-        thresholds.append(score)
-        recall += 1 / 40
-    precision = [0.0] * 41
-    for k, threshold in enumerate(thresholds):
-        parts = [literal_pass(f, name, level, minimum, threshold) for f in frames]
-        true, false = sum(len(part[0]) for part in parts), sum(part[1] for part in parts)
-        precision[k] = true / (true + false) if true + false else 0.0
-    precision = [max(precision[k:]) for k in range(41)]
-    return {"AP11": 100 * sum(precision[::4]) / 11, "AP40": 100 * sum(precision[1:]) / 40}
 
 
 def crowded(seed):

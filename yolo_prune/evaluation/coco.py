@@ -16,6 +16,7 @@ from pycocotools.cocoeval import COCOeval
 from yolo_prune.records import DONT_CARE, Detections, Truth
 
 MAX_DETECTIONS = 100
+IOUS = tuple(np.linspace(0.5, 0.95, 10).tolist())
 AREAS = ("all", "small", "medium", "large")  # the order of pycocotools' areaRng: < 32², 32²-96², > 96² pixels
 
 Annotation = dict[str, object]
@@ -38,7 +39,7 @@ def coco(
 
     Source: pycocotools; AP is the mean over IoU .50:.05:.95 and 101 recalls.
     """
-    evaluation = _evaluation(truths, detections, len(class_names))
+    evaluation = run(truths, detections, len(class_names))
     precision, thresholds = _precision(evaluation), evaluation.params.iouThrs
     at = {percent: int(np.argmin(np.abs(thresholds - percent / 100))) for percent in (50, 75)}
     views = {"AP": precision[..., 0], "AP50": precision[at[50], ..., 0], "AP75": precision[at[75], ..., 0]}
@@ -60,8 +61,23 @@ def ap50(
     Returns:
         `{"all" or class in lower case: AP50}`, fractions in 0-1; None where there is no true box.
     """
-    precision = _precision(_evaluation(truths, detections, len(class_names), only_50=True))
-    return {"all": _mean(precision)} | {name.lower(): _mean(precision[:, :, k]) for k, name in enumerate(class_names)}
+    precision = curves(truths, detections, class_names)
+    return {"all": _mean(precision)} | {name.lower(): _mean(precision[k]) for k, name in enumerate(class_names)}
+
+
+def curves(truths: Sequence[Truth], detections: Sequence[Detections], class_names: Sequence[str]) -> np.ndarray:
+    """Precision against recall at IoU .5, of which `ap50` gives the means.
+
+    Args:
+        truths: one an image, boxes in original pixels.
+        detections: one an image in the same order, boxes in original pixels.
+        class_names: names of classes 0, 1, ...
+
+    Returns:
+        float64, shape (classes, 101): for recalls 0, .01, ..., 1 the highest precision, 0-1, at any recall of at least
+        that. 0 beyond the highest recall reached; -1 for a class without true boxes.
+    """
+    return _precision(run(truths, detections, len(class_names), ious=(0.5,), areas=1))[0, ..., 0].T
 
 
 def _mean(precision: np.ndarray) -> float | None:
@@ -76,17 +92,32 @@ def _precision(evaluation: COCOeval) -> np.ndarray:
     return precision[..., 0]
 
 
-def _evaluation(
-    truths: Sequence[Truth], detections: Sequence[Detections], classes: int, only_50: bool = False
+def run(
+    truths: Sequence[Truth],
+    detections: Sequence[Detections],
+    classes: int,
+    ious: Sequence[float] = IOUS,
+    areas: int = len(AREAS),
 ) -> COCOeval:
+    """What pycocotools makes of the boxes.
+
+    Args:
+        truths: one an image.
+        detections: one an image in the same order.
+        classes: how many.
+        ious: thresholds.
+        areas: how many of `AREAS`, from the first.
+
+    Returns:
+        The evaluation, with `evalImgs` (matches by class, area and image) and `eval` filled.
+    """
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports its progress by print
         evaluation = COCOeval(_truth_set(truths, classes), _detection_set(detections, classes), "bbox")
         evaluation.params.imgIds = list(range(1, len(truths) + 1))
         evaluation.params.catIds = list(range(1, classes + 1))
         evaluation.params.maxDets = [MAX_DETECTIONS]
-        if only_50:
-            evaluation.params.iouThrs = np.array([0.5])
-            evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:1], ["all"]
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = evaluation.params.areaRng[:areas], list(AREAS[:areas])
+        evaluation.params.iouThrs = np.array(ious)
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation

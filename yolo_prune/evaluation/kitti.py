@@ -44,6 +44,9 @@ class Difficulty:
 
 DIFFICULTIES = {"easy": Difficulty(40, 0, 0.15), "moderate": Difficulty(25, 1, 0.3), "hard": Difficulty(25, 2, 0.5)}
 
+AVERAGED = {"AP11": slice(None, None, 4), "AP40": slice(1, None)}
+"""Which of the 41 samples of precision each figure is the mean of."""
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -69,9 +72,11 @@ class Frame:
 
 
 @dataclass(eq=False)
-class _Scene:
+class Scene:
     """All frames end to end, with the pairs of true box and detection that overlap by more than .5."""
 
+    true_images: np.ndarray  # index of the frame of each true box
+    images: np.ndarray  # and of each detection
     names: np.ndarray
     heights: np.ndarray
     truncated: np.ndarray
@@ -99,6 +104,11 @@ def kitti(truths: Sequence[Truth], detections: Sequence[Detections], class_names
     Raises:
         InputError: if a truth has no names.
     """
+    return average_precision(frames_of(truths, detections, class_names))
+
+
+def frames_of(truths: Sequence[Truth], detections: Sequence[Detections], class_names: Sequence[str]) -> list[Frame]:
+    """A detector's records as the metric takes them; arguments and errors as in `kitti`."""
     lower = [ALIASES.get(name.lower(), name.lower()) for name in class_names]
     frames = []
     for index, (truth, found) in enumerate(zip(truths, detections, strict=True)):
@@ -114,7 +124,7 @@ def kitti(truths: Sequence[Truth], detections: Sequence[Detections], class_names
         frames.append(
             Frame(truth.boxes, truth.names, truncated, truth.occluded, found.boxes, found.scores, found_names)
         )
-    return average_precision(frames)
+    return frames
 
 
 def average_precision(frames: Sequence[Frame]) -> Result:
@@ -127,19 +137,48 @@ def average_precision(frames: Sequence[Frame]) -> Result:
         `{"car" | "pedestrian" | "cyclist": {"easy" | "moderate" | "hard": {"AP11", "AP40"}}}` in percent. As in the
         devkit it is 0 where there are detections but nothing to find; None for a class of which there is neither.
     """
-    scene = _scene(frames)
+    scene = scene_of(frames)
     result: Result = {}
     for name in MIN_OVERLAP:
         absent = not (scene.names == name).any() and not (scene.found_names == name).any()
         result[name] = {}
         for label, difficulty in DIFFICULTIES.items():
             precision = _precision(scene, name, difficulty)
-            ap = {"AP11": precision[::4], "AP40": precision[1:]}
-            result[name][label] = {key: None if absent else float(100 * p.mean()) for key, p in ap.items()}
+            result[name][label] = {
+                key: None if absent else float(100 * precision[part].mean()) for key, part in AVERAGED.items()
+            }
     return result
 
 
-def _scene(frames: Sequence[Frame]) -> _Scene:
+def curves(
+    truths: Sequence[Truth],
+    detections: Sequence[Detections],
+    class_names: Sequence[str],
+    difficulty: str = "moderate",
+) -> dict[str, np.ndarray]:
+    """Precision against recall, of which `kitti` gives the means.
+
+    Args:
+        truths: as in `kitti`.
+        detections: as in `kitti`.
+        class_names: as in `kitti`.
+        difficulty: "easy", "moderate" or "hard".
+
+    Returns:
+        `{class: precision}` of the classes that have a true box of that difficulty; monotone precision in 0-1 at the
+        41 recalls 0, 1/40, ..., 1, zero beyond the highest recall reached.
+
+    Raises:
+        InputError: if a truth has no names.
+    """
+    scene = scene_of(frames_of(truths, detections, class_names))
+    level = DIFFICULTIES[difficulty]
+    present = [name for name in MIN_OVERLAP if (_roles(scene, name, level)[0] == VALID).any()]
+    return {name: _precision(scene, name, level) for name in present}
+
+
+def scene_of(frames: Sequence[Frame]) -> Scene:
+    """The frames end to end."""
     pairs: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
     overlaps: list[np.ndarray] = [np.zeros(0)]
     covered: list[np.ndarray] = [np.zeros(0)]
@@ -156,7 +195,10 @@ def _scene(frames: Sequence[Frame]) -> _Scene:
         first_true, first_found = first_true + len(true_boxes), first_found + len(boxes)
     true_boxes = _joined([frame.true_boxes for frame in frames]).reshape(-1, 4)
     boxes = _joined([frame.boxes for frame in frames]).reshape(-1, 4)
-    return _Scene(
+    order = np.arange(len(frames))
+    return Scene(
+        true_images=np.repeat(order, [len(frame.true_names) for frame in frames]),
+        images=np.repeat(order, [len(frame.names) for frame in frames]),
         names=np.array([name.lower() for frame in frames for name in frame.true_names], dtype=np.str_),
         heights=true_boxes[:, 3] - true_boxes[:, 1],
         truncated=_joined([frame.truncated for frame in frames]),
@@ -174,7 +216,7 @@ def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros(0)] + [np.asarray(part, np.float64).ravel() for part in parts])
 
 
-def _roles(scene: _Scene, name: str, difficulty: Difficulty) -> tuple[np.ndarray, np.ndarray]:
+def _roles(scene: Scene, name: str, difficulty: Difficulty) -> tuple[np.ndarray, np.ndarray]:
     """NO_PART, VALID or IGNORED of each true box and of each detection (rules 1 and 2)."""
     own = scene.names == name
     hidden = (scene.occluded > difficulty.occluded) | (scene.truncated > difficulty.truncated)
@@ -185,15 +227,20 @@ def _roles(scene: _Scene, name: str, difficulty: Difficulty) -> tuple[np.ndarray
     return true_roles, np.where(low, IGNORED, np.where(scene.found_names == name, VALID, NO_PART))
 
 
-def _precision(scene: _Scene, name: str, difficulty: Difficulty) -> np.ndarray:
+def _precision(scene: Scene, name: str, difficulty: Difficulty) -> np.ndarray:
     """Monotone precision at the recall samples, shape (41,), zero beyond the highest recall reached."""
-    true_roles, roles = _roles(scene, name, difficulty)
-    near = scene.overlaps > MIN_OVERLAP[name]
-    near &= (true_roles[scene.pairs[:, 0]] != NO_PART) & (roles[scene.pairs[:, 1]] != NO_PART)
-    wrong = (roles == VALID) & (scene.covered <= MIN_OVERLAP[name])
-    match = Match(scene.pairs[near], scene.overlaps[near], true_roles, roles, scene.scores, wrong)
-    thresholds = sample(match.true_positive_scores(), int((true_roles == VALID).sum()))
+    match = match_of(scene, name, difficulty)
+    thresholds = sample(match.true_positive_scores(), int((match.true_roles == VALID).sum()))
     tp, fp = match.counts(thresholds)
     precision = np.zeros(SAMPLES)
     precision[: len(thresholds)] = np.maximum.accumulate((tp / np.maximum(tp + fp, 1))[::-1])[::-1]
     return precision
+
+
+def match_of(scene: Scene, name: str, difficulty: Difficulty) -> Match:
+    """Which true box may take which detection, for one class and difficulty."""
+    true_roles, roles = _roles(scene, name, difficulty)
+    near = scene.overlaps > MIN_OVERLAP[name]
+    near &= (true_roles[scene.pairs[:, 0]] != NO_PART) & (roles[scene.pairs[:, 1]] != NO_PART)
+    wrong = (roles == VALID) & (scene.covered <= MIN_OVERLAP[name])
+    return Match(scene.pairs[near], scene.overlaps[near], true_roles, roles, scene.scores, wrong)

@@ -50,9 +50,13 @@ class Match:
         self.groups = list(zip(valid, *parts, strict=True)) if valid else []
 
     def true_positive_scores(self) -> np.ndarray:
-        """First pass, by highest score: the scores of the true positives, descending."""
+        """First pass: the scores of the true positives, descending."""
+        return np.sort(self.scores[self.true_positives()])[::-1]
+
+    def true_positives(self) -> np.ndarray:
+        """First pass, by highest score: indices of the detections that are true positives."""
         both = (self.true_roles[self.alone[:, 0]] == VALID) & (self.roles[self.alone[:, 1]] == VALID)
-        found = self.scores[self.alone[both, 1]].tolist()
+        found = self.alone[both, 1].tolist()
         free = np.ones(len(self.shared), bool)
         for valid, columns, _ in self.groups:
             candidates = columns[free[columns]]
@@ -60,8 +64,8 @@ class Match:
                 chosen = candidates[np.argmax(self.scores[self.shared[candidates]])]
                 free[chosen] = False
                 if valid and self.roles[self.shared[chosen]] == VALID:
-                    found.append(float(self.scores[self.shared[chosen]]))
-        return np.sort(np.array(found, np.float64))[::-1]
+                    found.append(int(self.shared[chosen]))
+        return np.array(found, np.int64)
 
     def counts(self, thresholds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Second pass: each true box takes the free detection of highest overlap that scores at least the threshold.

@@ -68,6 +68,21 @@ class Matching:
         return {"score_threshold": threshold, "f1": float(curve["f1"][k])} | self.at(threshold)
 
 
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """Who claimed what in one image.
+
+    Args:
+        found: the detections by descending score.
+        partners: index of the true box of its class that each claimed, -1 for none, shape (k,).
+        ignored: whether a detection that claimed nothing lies mostly in a DontCare region, bool, shape (k,).
+    """
+
+    found: Detections
+    partners: np.ndarray
+    ignored: np.ndarray
+
+
 def one_to_one(
     truths: Sequence[Truth],
     detections: Sequence[Detections],
@@ -102,8 +117,10 @@ def matchings(
     Returns:
         `{class in lower case: Matching}`.
     """
-    images = [_match(truth, found) for truth, found in zip(truths, detections, strict=True)]
-    scores, classes, hits = (np.concatenate(column) for column in zip(*images, strict=True))
+    images = [assign(truth, found) for truth, found in zip(truths, detections, strict=True)]
+    scores = np.concatenate([image.found.scores[~image.ignored] for image in images])
+    classes = np.concatenate([image.found.classes[~image.ignored] for image in images])
+    hits = np.concatenate([image.partners[~image.ignored] >= 0 for image in images])
     order = np.argsort(-scores, kind="stable")
     scores, classes, hits = scores[order], classes[order], hits[order]
     true_classes = np.concatenate([truth.classes for truth in truths])
@@ -113,17 +130,36 @@ def matchings(
     }
 
 
-def _match(truth: Truth, found: Detections) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores, classes and hits of one image's detections, by descending score, without the ignored ones."""
+def assign(truth: Truth, found: Detections) -> Assignment:
+    """Which true box each detection of an image claims.
+
+    Args:
+        truth: boxes in original pixels.
+        found: boxes in original pixels.
+
+    Returns:
+        The assignment; it holds for any score threshold, since who scores less changes nothing.
+    """
     found = found.take(np.argsort(-found.scores, kind="stable"))
     boxes, true_boxes = found.boxes.astype(np.float64), truth.boxes.astype(np.float64)
-    overlaps = np.where(found.classes[:, None] == truth.classes, iou(boxes, true_boxes), 0.0)
-    hits = np.zeros(len(found), bool)
-    for row in np.flatnonzero((overlaps > MIN_IOU).any(axis=1)):
-        k = int(overlaps[row].argmax())
-        if overlaps[row, k] > MIN_IOU:
-            hits[row] = True
-            overlaps[:, k] = 0.0  # claimed
+    partners = claim(np.where(found.classes[:, None] == truth.classes, iou(boxes, true_boxes), 0.0))
     regions = true_boxes[truth.classes == DONT_CARE]
-    kept = hits | ~(coverage(boxes, regions) > MIN_COVERAGE).any(axis=1)
-    return found.scores[kept], found.classes[kept], hits[kept]
+    return Assignment(found, partners, (partners < 0) & (coverage(boxes, regions) > MIN_COVERAGE).any(axis=1))
+
+
+def claim(overlaps: np.ndarray) -> np.ndarray:
+    """Row by row, the column of highest overlap that no row before took.
+
+    Args:
+        overlaps: IoU, shape (rows, columns).
+
+    Returns:
+        The column of each row, -1 for one that overlaps no free column by more than .5; int64, shape (rows,).
+    """
+    free, partners = overlaps.copy(), np.full(len(overlaps), -1)
+    for row in np.flatnonzero((overlaps > MIN_IOU).any(axis=1)):
+        column = int(free[row].argmax())
+        if free[row, column] > MIN_IOU:
+            partners[row] = column
+            free[:, column] = 0.0
+    return partners
