@@ -16,11 +16,14 @@ GOOD = reference.net(32, 32) + reference.conv(4) + reference.pool() + reference.
         ("[maxpool]", "[shortcut]", "net.cfg, line 17: [shortcut]; expected [convolutional], [maxpool], [route]"),
         ("[maxpool]", "[yolo]", "line 17: [yolo]"),
         ("[maxpool]", "[region]", "line 17: [region]; expected"),
-        ("[region]", "[detection]", "net.cfg without [region] at its end"),
+        ("[region]", "[detection]", "line 28: [detection]"),
+        (GOOD[GOOD.index("[region]") :], "", "net.cfg without [region] at its end"),
+        (GOOD[GOOD.index("[convolutional]") :], "", "net.cfg without [region] at its end"),
         ("[net]", "[convolutional]", "does not begin with [net]"),
         ("[net]\n", "", "line 2: 'batch=1'"),
         ("width=32", "widht=32", "line 5: widht=32 in [net]; expected an option known there"),
         ("width=32\n", "", "line 1: [net] without width"),
+        ("channels=3\n", "", "line 1: [net] without channels"),
         ("width=32", "width=0", "line 5: width=0 in [net]; expected a whole number of at least 1"),
         ("size=3\n", "size=3.5\n", "size=3.5 in [convolutional]"),
         ("size=3\n", "size=50\npad=0\n", "size=50 in [convolutional] on 32x32"),
@@ -60,8 +63,8 @@ def test_what_darknet_lets_pass():
     free = free.replace("filters=4\n", "filters=4\nfilters=9\n; the first counts\n").replace("[net]", "[network]")
     found = darknet.parse("\n" + free + "\n\n")
     assert [layer.shape for layer in found.layers] == [layer.shape for layer in plain.layers]
-    # Without size a pool has that of its stride, without channels an image has three.
-    short = darknet.parse(GOOD.replace("size=2\n", "", 1).replace("channels=3\n", ""))
+    # Without size a pool has that of its stride.
+    short = darknet.parse(GOOD.replace("size=2\n", "", 1))
     assert [layer.shape for layer in short.layers] == [(32, 32, 4), (16, 16, 4), (16, 16, 12)]
 
 

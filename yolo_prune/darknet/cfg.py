@@ -56,21 +56,22 @@ def parse(text: str, source: str = "cfg", layers: int | None = None) -> Network:
     if not sections or sections[0].kind != "net":
         raise InputError(f"{source} that does not begin with [net]", "a darknet cfg", "check the file")
     net, rest = sections[0], sections[1:]
-    net.allow(_NET, {})
-    image = (net.whole("height", None, 1), net.whole("width", None, 1), net.whole("channels", 3, 1))
-    if layers is None and (len(rest) < 2 or rest[-1].kind != "region"):
-        raise InputError(f"{source} without [region] at its end", "a YOLOv2 detector", "check the file")
     if layers is not None and not 1 <= layers <= len(rest):
         raise InputError(f"the first {layers} layers of {source}", f"1 to {len(rest)}, what it has", "give fewer")
-    found: list[Layer] = []
-    for section in rest[:-1] if layers is None else rest[:layers]:
-        if section.kind not in _READERS:
+    body, end = (rest[:-1], rest[-1:]) if layers is None else (rest[:layers], [])
+    for section in [*body, *end]:
+        if section.kind not in _READERS and (section in body or section.kind != "region"):
             supported = ", ".join(f"[{kind}]" for kind in _READERS)
             raise section.refused(f"{supported} and one [region], the last", "use a network of the YOLOv2 family")
+    if layers is None and (not body or end[0].kind != "region"):
+        raise InputError(f"{source} without [region] at its end", "a YOLOv2 detector", "check the file")
+    net.allow(_NET, {})
+    image = (net.whole("height", None, 1), net.whole("width", None, 1), net.whole("channels", None, 1))
+    found: list[Layer] = []
+    for section in body:
         found.append(_READERS[section.kind](section, found, image))
     _refuse_unread(found)
-    shape = found[-1].shape
-    return Network(text, image, tuple(found), _region(rest[-1], shape) if layers is None else None)
+    return Network(text, image, tuple(found), _region(end[0], found[-1].shape) if end else None)
 
 
 def _refuse_unread(found: Sequence[Layer]) -> None:

@@ -25,8 +25,8 @@ class DarknetModel(YoloV2):
 
     Batch-norms have Keras's form, epsilon 1e-5 inside the root, which is what darknet computes on a GPU, where the
     published weights were trained, and what its AlexeyAB fork computes everywhere. The original on a CPU adds 1e-6 to
-    the standard deviation instead. For a variance v the two scale a channel differently by about 5e-6 / v: in the
-    published tiny-YOLOv2 by at most 6e-4 (one channel of the first layer) and mostly by less than 1e-6.
+    the standard deviation instead. For a variance v the two scale a channel differently by about 5e-6 / v;
+    docs/darknet.md has what that makes in published weights.
 
     Args:
         cfg: the text of the cfg.

@@ -69,8 +69,8 @@ def read(path: str | Path, network: Network, cfg: str) -> tuple[Header, Iterator
         packing = Header(*_VERSION.unpack(start)).packing if len(start) == _VERSION.size else Header().packing
         if found != packing.size + needed:
             raise InputError(
-                f"{path} of {found:,} bytes",
-                f"{packing.size + needed:,} bytes, {packing.size} of a header and {network.values:,} numbers of {cfg}",
+                f"{path} of {found} bytes",
+                f"{packing.size + needed} bytes, {packing.size} of a header and {network.values} numbers of {cfg}",
                 "give the weights that belong to this cfg, whole",
             )
         header = Header(*packing.unpack(start + file.read(packing.size - len(start))))
