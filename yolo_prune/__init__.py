@@ -27,6 +27,9 @@ __all__ = ["RegionLoss", "Stage", "TrainConfig", "Trainer", "YoloV2", "darknet"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("YoloV2", "darknet"):
+        # Registers every class that a saved model may name, so that Keras can load it.
+        importlib.import_module(f"{__name__}.models")
     if name == "darknet":
         return importlib.import_module(f"{__name__}.darknet")
     if name not in _HOMES:

@@ -1,5 +1,9 @@
 """`darknet.load` against darknet's own loops: every layer, both headers, sizes that are not square."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from yolo_prune.class_map import COCO_NAMES, VOC_NAMES
 from yolo_prune.darknet.weights import Header
 from yolo_prune.network import TINY_WIDTHS
 
+ROOT = Path(__file__).resolve().parents[2]
 ANCHORS = "1,1.5, 2,1"
 PASSTHROUGH = (
     reference.net(24, 16)
@@ -125,6 +130,20 @@ def test_everything_survives_a_keras_file(load, tmp_path):
     assert not again.get_layer("conv_1").trainable and again.get_layer("conv_2").trainable
     images = np.random.default_rng(1).random((1, 16, 24, 3), np.float32)
     np.testing.assert_array_equal(outputs(again, images), outputs(model, images))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["YoloV2", "darknet"])
+def test_a_process_that_knows_the_package_can_load_it(load, tmp_path, name):
+    load(PASSTHROUGH)[0].save(tmp_path / "net.keras")
+    code = (
+        "import sys, keras\n"
+        + f"from yolo_prune import {name}\n"
+        + "print(keras.saving.load_model(sys.argv[1]).header)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "net.keras")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and "seen=12800" in done.stdout, done.stderr
 
 
 def test_names_that_the_published_networks_have(load):

@@ -119,6 +119,8 @@ def test_what_cannot_be_written(tmp_path):
     model = trained(**KINDS["tiny"])
     with pytest.raises(InputError, match="two files"):
         darknet.save(model, tmp_path / "a", tmp_path / "a")
+    with pytest.raises(InputError, match="a Functional; expected a YoloV2"):
+        darknet.save(keras.models.clone_model(model), tmp_path / "a.cfg", tmp_path / "a.weights")
     assert not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="multiple of 4 for reorg"):
         trained(variant="full", widths=(4,) * 20 + (6, 4), passthrough="reorg")

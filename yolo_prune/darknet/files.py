@@ -88,22 +88,21 @@ def save(model: YoloV2, cfg: str | Path, weights: str | Path) -> dict[str, int]:
         `{"bytes", "values", "seen"}`: size of the weights file, the numbers in it, images seen as in its header.
 
     Raises:
-        InputError: when the two names are one, or the model cannot be expressed in a cfg.
+        InputError: when the two names are one, or the model is no `YoloV2`.
     """
     if Path(cfg).absolute() == Path(weights).absolute():
         raise InputError(f"{cfg} twice", "two files", "give the cfg and the weights names of their own")
+    if not isinstance(model, YoloV2):
+        raise InputError(f"a {type(model).__name__}", "a YoloV2 or an imported detector", "build it as one of these")
     if isinstance(model, DarknetModel):
         text, header, tensors = model.cfg, model.header, _tensors(model)
     else:
         (text, tensors), header = describe(model), Header()
-    network = parse(text)
     with atomic_path(cfg) as cfg_part, atomic_path(weights) as weights_part:
         size = weights_file.write(weights_part, header, tensors)
         cfg_part.write_bytes(text.encode("utf-8", "surrogateescape"))
-        needed = header.packing.size + network.values * weights_file.FLOAT.itemsize
-        if size != needed:
-            raise InputError(f"a model of {size:,} bytes of weights", f"{needed:,}, as its cfg", "import it again")
-    return {"bytes": size, "values": network.values, "seen": header.seen}
+    values = (size - header.packing.size) // weights_file.FLOAT.itemsize
+    return {"bytes": size, "values": values, "seen": header.seen}
 
 
 def _tensors(model: keras.Model) -> Iterator[Tensors]:
