@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from yolo_prune import darknet
     from yolo_prune.detector import YoloV2
     from yolo_prune.loss import RegionLoss
     from yolo_prune.recipe import Stage, TrainConfig
@@ -22,10 +23,15 @@ _HOMES = {
     "YoloV2": "detector",
 }
 
-__all__ = ["RegionLoss", "Stage", "TrainConfig", "Trainer", "YoloV2"]
+__all__ = ["RegionLoss", "Stage", "TrainConfig", "Trainer", "YoloV2", "darknet"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("YoloV2", "darknet"):
+        # Registers every class that a saved model may name, so that Keras can load it.
+        importlib.import_module(f"{__name__}.models")
+    if name == "darknet":
+        return importlib.import_module(f"{__name__}.darknet")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

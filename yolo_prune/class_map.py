@@ -24,13 +24,19 @@ clock,vase,scissors,teddy bear,hair drier,toothbrush""".replace("\n", "").split(
 )
 """The 80 classes in the order of darknet's `coco.names`."""
 
+VOC_NAMES: tuple[str, ...] = tuple(
+    """aeroplane,bicycle,bird,boat,bottle,bus,car,cat,chair,cow,diningtable,dog,horse,motorbike,person,pottedplant,
+sheep,sofa,train,tvmonitor""".replace("\n", "").split(",")
+)
+"""The 20 classes in the order of darknet's `voc.names`."""
+
 
 @dataclass(frozen=True)
 class ClassSet:
     """Classes of a detector's head.
 
     Attributes:
-        name: "kitti", "merged" or "coco"; "data" for a file's own classes; or a name of your own.
+        name: "kitti", "merged", "coco" or "voc"; "data" for a file's own classes; or a name of your own.
         names: lower case, in the order of the head.
         map: stored class, such as KITTI's types → index into `names`; one that is not in it is a DontCare region.
     """
@@ -55,23 +61,28 @@ def _kitti() -> ClassSet:
     return ClassSet("kitti", tuple(name.lower() for name in types), {name: i for i, name in enumerate(types)})
 
 
-def _coco() -> ClassSet:
+def _published(name: str, names: tuple[str, ...]) -> ClassSet:
     wanted = {
         "Car": "car",
         "Van": "car",
-        "Truck": "truck",
+        "Truck": "truck",  # which VOC has not
         "Pedestrian": "person",
         "Person_sitting": "person",
         "Cyclist": "bicycle",
         "Tram": "train",
     }
-    return ClassSet("coco", COCO_NAMES, {name: COCO_NAMES.index(coco) for name, coco in wanted.items()})
+    return ClassSet(name, names, {kind: names.index(same) for kind, same in wanted.items() if same in names})
 
 
 OWN = "data"
 """What `--classes` says for the file's own classes."""
 
-CLASS_SETS = {"merged": _merged(), "kitti": _kitti(), "coco": _coco()}
+CLASS_SETS = {
+    "merged": _merged(),
+    "kitti": _kitti(),
+    "coco": _published("coco", COCO_NAMES),
+    "voc": _published("voc", VOC_NAMES),
+}
 
 
 def class_set(name: str) -> ClassSet:

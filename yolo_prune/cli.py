@@ -47,6 +47,20 @@ VERBS = (
         "yolo-prune export --model runs/kitti --out exported --formats saved_model --nms",
     ),
     cli.Verb(
+        "import-darknet",
+        options.ImportDarknetConfig,
+        "yolo_prune.darknet.verbs:import_darknet",
+        "yolo_prune.darknet.verbs:import_table",
+        "yolo-prune import-darknet yolov2-tiny.cfg yolov2-tiny.weights yolov2-tiny.keras",
+    ),
+    cli.Verb(
+        "export-darknet",
+        options.ExportDarknetConfig,
+        "yolo_prune.darknet.verbs:export_darknet",
+        "yolo_prune.darknet.verbs:export_table",
+        "yolo-prune export-darknet runs/kitti kitti.cfg kitti.weights",
+    ),
+    cli.Verb(
         "demo",
         options.DemoConfig,
         "yolo_prune.demo:demo",

@@ -24,6 +24,7 @@ class YoloV2(keras.Model):
         width_multiplier: factor on the published widths; ignored when `widths` is given.
         widths: output channels of every convolution but the head, 22 (full) or 8 (tiny).
         class_names: lower-case names, one a class; kept with the model for evaluation and drawing.
+        passthrough: of the full network: "space_to_depth", or "reorg", darknet's, which darknet's weights are made for.
 
     Raises:
         InputError: for sizes not divisible by 32, or widths, anchors or names that do not fit.
@@ -43,6 +44,7 @@ class YoloV2(keras.Model):
         width_multiplier: float = 1.0,
         widths: Sequence[int] | None = None,
         class_names: Sequence[str] | None = None,
+        passthrough: str = "space_to_depth",
         **kwargs,
     ):
         if num_classes < 1:
@@ -53,7 +55,8 @@ class YoloV2(keras.Model):
         resolved = network.resolve_widths(variant, widths, width_multiplier)
         size = network.check_image_size(image_size)
         outputs = len(anchors) * (5 + num_classes)
-        inputs, logits = network.build(size, variant, resolved, outputs)
+        way = network.check_passthrough(variant, passthrough, resolved)
+        inputs, logits = network.build(size, variant, resolved, outputs, way)
         kwargs.setdefault("name", f"yolov2_{variant}")
         super().__init__(inputs=inputs, outputs=logits, **kwargs)
         self.num_classes = int(num_classes)
@@ -62,6 +65,7 @@ class YoloV2(keras.Model):
         self.variant = variant
         self.widths = resolved
         self.class_names = tuple(class_names) if class_names is not None else None
+        self.passthrough = way
 
     def get_config(self):
         """Everything needed to build the network again, and which layers are frozen."""
@@ -73,6 +77,7 @@ class YoloV2(keras.Model):
             "variant": self.variant,
             "widths": list(self.widths),
             "class_names": None if self.class_names is None else list(self.class_names),
+            "passthrough": self.passthrough,
             "frozen": [layer.name for layer in self.layers if layer.weights and not layer.trainable],
         }
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import keras
 
 from run_tools.errors import InputError
-from yolo_prune import detector, loss, metrics  # noqa: F401  (registers the classes that a saved model names)
+from yolo_prune import detector, loss, manifest, metrics  # noqa: F401  (registers the classes that a saved model names)
+from yolo_prune.darknet import files as darknet_files
 
 BEST = "best.keras"
 
@@ -22,7 +23,8 @@ def model_file(source: str | Path) -> Path:
                 f"{source}: a folder without {BEST}", "a finished run folder", "train it to its first epoch"
             )
     if not path.is_file():
-        raise InputError(f"{source}: no such file", "a run folder or a .keras file", "check the path")
+        expected = f"a run folder, a .keras file or a name in {manifest.location()} ({', '.join(manifest.entries())})"
+        raise InputError(f"{source}: no such file", expected, "check the path")
     return path
 
 
@@ -30,12 +32,18 @@ def load_model(source: str | Path, compile: bool = False) -> keras.Model:
     """A saved model, in Keras's safe mode.
 
     Args:
-        source: a run folder (its best checkpoint) or a `.keras` file.
+        source: a run folder (its best checkpoint), a `.keras` file, or a name in the manifest of weights, whose files
+            are downloaded where they are not here yet.
         compile: restore optimizer and loss as well.
 
     Raises:
         InputError: when there is no such file or it does not hold a model.
     """
+    if not Path(source).exists() and str(source) in manifest.entries():
+        files = manifest.fetch(str(source))
+        if files.cfg is not None and files.weights is not None:
+            return darknet_files.load(files.cfg, files.weights, layers=files.entry.layers)
+        source = files.model or source
     path = model_file(source)
     # Keras says "file not found" of an archive that was cut off.
     if not zipfile.is_zipfile(path):
@@ -51,5 +59,6 @@ def load_detector(source: str | Path) -> "detector.YoloV2":
     """Like `load_model`, for verbs that need boxes: InputError when the model is no `YoloV2`."""
     model = load_model(source)
     if not isinstance(model, detector.YoloV2):
-        raise InputError(f"{source}: a {type(model).__name__}", "a YoloV2 detector", "give a model that `train` saved")
+        fix = "give a model that `train` or `import-darknet` saved"
+        raise InputError(f"{source}: a {type(model).__name__}", "a YoloV2 detector", fix)
     return model

@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from run_tools.errors import InputError
+from yolo_prune.darknet.layers import Reorg
 
 STRIDE = 32
 LEAKY_SLOPE = 0.1
@@ -30,6 +31,7 @@ FULL_WIDTHS = (
 _FULL_KERNELS = (3, 3, 3, 1, 3, 3, 1, 3, 3, 1, 3, 1, 3, 3, 1, 3, 1, 3)
 _FULL_POOLED = (1, 2, 5, 8, 13)
 _FULL_ROUTE = 13
+PASSTHROUGHS = ("space_to_depth", "reorg")
 DEFAULT_WIDTHS = {"tiny": TINY_WIDTHS, "full": FULL_WIDTHS}
 
 
@@ -74,7 +76,28 @@ def check_image_size(image_size: Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
-def build(image_size: tuple[int, int], variant: str, widths: Sequence[int], outputs: int):
+def check_passthrough(variant: str, passthrough: str, widths: Sequence[int]) -> str:
+    """How the full network brings fine features to the deep ones, else InputError.
+
+    Args:
+        variant: "tiny", which has no passthrough and ignores it, or "full".
+        passthrough: "space_to_depth", or "reorg", which is darknet's and fits darknet's weights.
+        widths: as `resolve_widths` returns them; the 21st must be divisible by 4 for "reorg".
+    """
+    if passthrough not in PASSTHROUGHS:
+        raise InputError(f"passthrough {passthrough!r}", f"one of {', '.join(PASSTHROUGHS)}", "choose one of the two")
+    if variant == "full" and passthrough == "reorg" and widths[20] % 4:
+        raise InputError(f"width {widths[20]} of convolution 21", "a multiple of 4 for reorg", "change that width")
+    return passthrough
+
+
+def build(
+    image_size: tuple[int, int],
+    variant: str,
+    widths: Sequence[int],
+    outputs: int,
+    passthrough: str = "space_to_depth",
+):
     """Input and raw head of the network.
 
     Args:
@@ -82,12 +105,13 @@ def build(image_size: tuple[int, int], variant: str, widths: Sequence[int], outp
         variant: "tiny" or "full".
         widths: as `resolve_widths` returns them.
         outputs: channels of the head, anchors · (5 + classes).
+        passthrough: of the full network, "space_to_depth" or "reorg".
 
     Returns:
         `(inputs, logits)`: (batch, height, width, 3) in 0–1 and float32 (batch, height/32, width/32, outputs).
     """
     inputs = keras.Input((*image_size, 3), name="image")
-    body = _tiny(inputs, widths) if variant == "tiny" else _full(inputs, widths)
+    body = _tiny(inputs, widths) if variant == "tiny" else _full(inputs, widths, passthrough)
     # The head stays float32 under mixed precision: exp(tw) and the loss need the digits.
     logits = layers.Conv2D(outputs, 1, dtype="float32", name=f"conv_{len(widths) + 1}")(body)
     return inputs, logits
@@ -111,7 +135,7 @@ def _tiny(x, widths: Sequence[int]):
     return block(x, 8, widths[7], 3)
 
 
-def _full(x, widths: Sequence[int]):
+def _full(x, widths: Sequence[int], way: str):
     route = None
     for index, kernel in enumerate(_FULL_KERNELS, start=1):
         x = block(x, index, widths[index - 1], kernel)
@@ -122,6 +146,6 @@ def _full(x, widths: Sequence[int]):
     x = block(x, 19, widths[18], 3)
     x = block(x, 20, widths[19], 3)
     passthrough = block(route, 21, widths[20], 1)
-    passthrough = keras.ops.space_to_depth(passthrough, 2)
+    passthrough = Reorg(2, name="reorg")(passthrough) if way == "reorg" else keras.ops.space_to_depth(passthrough, 2)
     x = layers.Concatenate(name="concat")([passthrough, x])
     return block(x, 22, widths[21], 3)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from run_tools.config import option, positional
 
-MODEL_HELP = "run folder or .keras file"
+MODEL_HELP = "run folder, .keras file or name in weights/manifest.yaml"
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,28 @@ class ExportConfig:
     score: float = option(0.005, help="least score, with --nms", minimum=0.0, maximum=1.0)
     iou: float = option(0.45, help="suppression threshold, with --nms", minimum=0.0, maximum=1.0)
     limit: int = option(100, help="most detections an image, with --nms", minimum=1)
+
+
+@dataclass(frozen=True)
+class ImportDarknetConfig:
+    """Turn darknet's .cfg and .weights into a .keras file, which keeps the cfg."""
+
+    cfg: Path = positional(help="darknet cfg of the YOLOv2 family")
+    weights: Path = positional(help="its weights")
+    out: Path = positional(help=".keras file to be")
+    names: Path | None = option(
+        None, help="text file, one class a line; default: COCO's for 80 classes, VOC's for 20, else none"
+    )
+
+
+@dataclass(frozen=True)
+class ExportDarknetConfig:
+    """Write a detector as darknet's .cfg and .weights."""
+
+    model: Path = positional(help=MODEL_HELP)
+    cfg: Path = positional(help="cfg file to be")
+    weights: Path = positional(help="weights file to be")
+    names: Path | None = option(None, help="text file to be, one class a line")
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,9 @@ class TrainConfig:
     variant: Literal["full", "tiny"] = option("tiny", help="network")
     widths: tuple[int, ...] | None = option(None, help="channels of every convolution but the head")
     width_multiplier: float = option(1.0, help="factor on the published widths")
+    passthrough: Literal["space_to_depth", "reorg"] = option(
+        "space_to_depth", help="of the full network; reorg is darknet's, which its weights need"
+    )
     classes: Literal["merged", "kitti", "coco", "data"] = option(
         "merged", help="class set of the head; data: the file's own classes, for data that is not KITTI's"
     )
@@ -87,7 +90,9 @@ class TrainConfig:
     stages: tuple[Stage, ...] = option(
         (Stage(),), help="WHAT:EPOCHS[:RATE[:SCHEDULE]] each; WHAT: all, head, top:N, norm"
     )
-    weights: Path | None = option(None, help="warm start: run folder, .keras, or .npz in Keras layout")
+    weights: Path | None = option(
+        None, help="warm start: run folder, .keras, .npz in Keras layout, or name in the manifest"
+    )
     new_head: bool = option(False, help="begin with a fresh head, whatever --weights has")
     batch_size: int = option(16, help="images a step", minimum=1)
     optimizer: Literal["adam", "sgd"] = option("adam", help="optimizer; sgd has momentum .9")

@@ -113,6 +113,7 @@ class Trainer:
             width_multiplier=self.config.width_multiplier,
             widths=self.config.widths,
             class_names=self.classes.names,
+            passthrough=self.config.passthrough,
         )
         fresh = self._warm_start() if self.config.weights is not None else None
         learn = set(freeze(self.model, self.plan.stages[0].train))

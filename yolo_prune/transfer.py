@@ -36,7 +36,8 @@ def transfer(model: YoloV2, source: str | Path | keras.Model, head: bool = True)
 
     Args:
         model: receives the weights.
-        source: a run folder, a `.keras` file, a built model with the same layer names, or a `.npz` in Keras layout.
+        source: a run folder, a `.keras` file, a name in the manifest, a built model with the same layer names, or a
+            `.npz` in Keras layout.
         head: take the head too, if its shape and classes fit.
 
     Returns:
@@ -47,6 +48,7 @@ def transfer(model: YoloV2, source: str | Path | keras.Model, head: bool = True)
     """
     arrays, origin = _arrays(source)
     loaded, skipped = [], _other_classes(model, origin) if head else {model.layers[-1].name: "a new head is wanted"}
+    skipped |= _other_passthrough(model, origin)
     for layer in model.layers:
         if not layer.weights or layer.name in skipped:
             continue
@@ -81,6 +83,14 @@ def _other_classes(model: YoloV2, origin: keras.Model | None) -> dict[str, str]:
         return {}
     head = model.layers[-1].name
     return {head: f"its classes are {', '.join(theirs)}, here {', '.join(model.class_names)}"}
+
+
+def _other_passthrough(model: YoloV2, origin: keras.Model | None) -> dict[str, str]:
+    """Behind another passthrough the same channels mean other places, so the convolution that reads them starts new."""
+    theirs = getattr(origin, "passthrough", model.passthrough)
+    if model.variant != "full" or theirs == model.passthrough:
+        return {}
+    return {"conv_22": f"it reads a {theirs} passthrough, here {model.passthrough} (see --passthrough)"}
 
 
 def _other_anchors(model: YoloV2, origin: keras.Model | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import pytest
 
 from data_tools.kitti import KITTI_CLASSES
 from run_tools.errors import InputError
-from yolo_prune.class_map import CLASS_SETS, COCO_NAMES, class_set, lookup_of, own_classes
+from yolo_prune.class_map import CLASS_SETS, COCO_NAMES, VOC_NAMES, class_set, lookup_of, own_classes
 
 # Paper 003, Table 1 ("bike" is COCO's bicycle).
 TABLE_1 = {
@@ -37,6 +37,13 @@ def test_coco_names_are_darknets():
     assert COCO_NAMES[79] == "toothbrush"
 
 
+def test_the_voc_set_is_table_1_without_trucks():
+    assert names_of("voc") == {name: coco for name, coco in TABLE_1.items() if name != "Truck"}
+    # voc.names counts from 0: aeroplane 0, bicycle 1, car 6, person 14, train 18, tvmonitor 19.
+    places = {"aeroplane": 0, "bicycle": 1, "car": 6, "person": 14, "train": 18, "tvmonitor": 19}
+    assert {name: VOC_NAMES.index(name) for name in places} == places and len(set(VOC_NAMES)) == 20
+
+
 def test_the_merged_set_is_table_1_with_names_of_its_own():
     renamed = {"car": "car", "truck": "truck", "person": "pedestrian", "bicycle": "cyclist", "train": "tram"}
     assert names_of("merged") == {name: renamed[coco] for name, coco in TABLE_1.items()}
@@ -60,12 +67,13 @@ def test_lookup_follows_the_order_of_the_file():
 def test_misc_teaches_nothing_anywhere(kind):
     assert "Misc" not in class_set(kind).map
     assert "DontCare" not in class_set(kind).map
-    assert set(class_set(kind).map) == set(KITTI_CLASSES) - {"Misc"}
+    # Pascal VOC has no trucks.
+    assert set(class_set(kind).map) == set(KITTI_CLASSES) - ({"Misc", "Truck"} if kind == "voc" else {"Misc"})
 
 
 def test_another_name_is_told():
-    with pytest.raises(InputError, match="class set 'voc'; expected one of merged, kitti, coco"):
-        class_set("voc")
+    with pytest.raises(InputError, match="class set 'pascal'; expected one of merged, kitti, coco, voc"):
+        class_set("pascal")
 
 
 def file_with(*names):
