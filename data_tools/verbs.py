@@ -55,8 +55,9 @@ def anchors(options: Anchors) -> dict[str, Any]:
     """Run `anchors`: k-means on the boxes as they are at the network's input.
 
     Returns:
-        `anchors` in grid cells and `pixels` of the input, both [[width, height], ...] from small to large, `mean_iou`,
-        `boxes` (how many counted), `balance`, `input` [height, width] and `stride`.
+        `anchors` in grid cells and `pixels` of the input, both [[width, height], ...] from small to large, `mean_iou`
+        of all boxes and as `class_iou` of each class, `boxes` (how many counted), `balance`, `input` [height, width]
+        and `stride`.
     """
     store = open_store(options.file)
     size = check_size(parse_size(options.input)) if options.input else store.image_size
@@ -69,9 +70,8 @@ def anchors(options: Anchors) -> dict[str, Any]:
             "at least one box", "choose another split or other classes",
         )  # fmt: skip
     at_input = boxes.scale(np.hstack([np.zeros_like(measured), measured]), store.image_size, size)[:, 2:]
-    weights = None
-    if options.balance:
-        weights = anchor_tools.class_weights(np.concatenate([stats.classes(store[name], classes) for name in names]))
+    kinds = np.concatenate([stats.classes(store[name], classes) for name in names])
+    weights = anchor_tools.class_weights(kinds) if options.balance else None
     found = anchor_tools.kmeans(at_input, options.k, options.seed, weights=weights)
     return {
         "path": str(store.path),
@@ -84,6 +84,9 @@ def anchors(options: Anchors) -> dict[str, Any]:
         "anchors": np.round(found / STRIDE, 4).tolist(),
         "pixels": np.round(found, 2).tolist(),
         "mean_iou": anchor_tools.mean_iou(at_input, found),
+        "class_iou": {
+            store.class_names[kind]: anchor_tools.mean_iou(at_input[kinds == kind], found) for kind in np.unique(kinds)
+        },
     }
 
 
@@ -161,10 +164,11 @@ def anchors_table(result: dict[str, Any]) -> str:
     height, width = result["input"]
     cells = [f"{w:g},{h:g}" for w, h in result["anchors"]]
     pixels = [f"{w:g}x{h:g}" for w, h in result["pixels"]]
+    each = ", ".join(f"{name} {value:.3f}" for name, value in result["class_iou"].items())
     return "\n".join(
         [
             f"{result['path']}: {result['source']}, {result['split']}, {result['boxes']} boxes at {width}x{height}",
-            f"mean IoU {result['mean_iou']:.4f}",
+            f"mean IoU {result['mean_iou']:.4f} ({each})",
             f"pixels   {'  '.join(pixels)}",
             f"cells of {result['stride']} pixels, as an option and for a darknet .cfg:",
             f"--anchors '{';'.join(cells)}'",  # quoted: a shell ends the command at a semicolon

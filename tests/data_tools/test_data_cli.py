@@ -87,6 +87,7 @@ def test_anchors_can_be_pasted(compiled, tmp_path, run):
     # Pedestrians are 8.5x24, Cars 20.5x20 in 64x32: 17x48 and 41x40 in 128x64, by 32 pixels 0.5312x1.5 and 1.2812x1.25
     assert result["pixels"] == [[17, 48], [41, 40]] and result["boxes"] == 30
     assert result["anchors"] == [[0.5312, 1.5], [1.2812, 1.25]] and result["mean_iou"] == pytest.approx(1)
+    assert result["class_iou"] == {"Car": pytest.approx(1), "Pedestrian": pytest.approx(1)}
     assert "\n--anchors '0.5312,1.5;1.2812,1.25'\n" in out
     assert "anchors = 0.5312,1.5, 1.2812,1.25" in out
 
@@ -104,6 +105,15 @@ def test_balanced_anchors(compiled, run, monkeypatch):
     # 20 Cars and 10 Pedestrians.
     assert seen[0] is None
     np.testing.assert_allclose(sorted(seen[1]), [1 / 20**0.5] * 20 + [1 / 10**0.5] * 10)
+
+
+def test_how_well_anchors_fit_each_class(compiled, run, monkeypatch, tmp_path):
+    # The Cars' own size alone: a Pedestrian of 8.5x24 overlaps 20.5x20 by 170 of 410 + 204 - 170 = 444.
+    monkeypatch.setattr("data_tools.anchors.kmeans", lambda sizes, k, seed, weights: np.array([[20.5, 20.0]]))
+    code, out, _ = run("anchors", compiled, "-k", 1, "--split", "all", "--json", tmp_path / "r.json")
+    found = json.loads((tmp_path / "r.json").read_text())["class_iou"]
+    assert code == 0 and found == {"Car": pytest.approx(1), "Pedestrian": pytest.approx(170 / 444)}
+    assert "mean IoU 0.7943 (Car 1.000, Pedestrian 0.383)" in out  # (20 + 10 · .3829) / 30
 
 
 @pytest.mark.parametrize(
