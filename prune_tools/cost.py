@@ -62,7 +62,7 @@ def summary(model: keras.Model, input_shape: Sequence[Any] | None = None) -> dic
         counted[id(variable)] = int(np.count_nonzero(keras.ops.convert_to_numpy(variable)))
         nonzero += counted[id(variable)]
     work = {id(kernel.variable): (kernel, count) for kernel, count in macs(model, input_shape)}
-    layers = []
+    layers: list[dict[str, Any]] = []
     for kernel in targets.walk(model):
         own, count = counted[id(kernel.variable)], work.get(id(kernel.variable), (kernel, 0))[1]
         layers.append({

@@ -65,7 +65,7 @@ def hold(model: keras.Model, masks: Sequence[tuple[keras.Variable, np.ndarray]])
     """
     sync(model)
     new = keras.backend.backend() == "jax"  # a compiled JAX step holds masks as constants
-    with _scope(model):
+    with scope(model):
         for variable, kept in masks:
             constraint = variable.constraint
             if isinstance(constraint, MaskConstraint):
@@ -153,8 +153,15 @@ def restart(model: keras.Model) -> None:
 
 
 @contextlib.contextmanager
-def _scope(model: keras.Model) -> Iterator[None]:
-    """Where variables lie like the model's: a copy on every replica of a distribution strategy."""
+def scope(model: keras.Model) -> Iterator[None]:
+    """Where new variables lie as the model's do: a copy on every replica of a distribution strategy.
+
+    Args:
+        model: any.
+
+    Yields:
+        Nothing.
+    """
     strategy = getattr(model, "distribute_strategy", None)
     if strategy is None:
         yield

@@ -81,14 +81,15 @@ class Pruner(MaskCallback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Prunes, if a batch is a step."""
-        if self.per == "step":
-            # With steps_per_execution the batches that ran since were not told one by one.
-            self._look(self.step, self._epoch_begin + batch + 1)
-            self.step = self._epoch_begin + batch + 1
+        self._advance(batch)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Counts."""
-        if self.per == "step" and batch + 1 + self._epoch_begin > self.step:
+        """Looks at the batches that ran together with this one under `steps_per_execution`."""
+        self._advance(batch)
+
+    def _advance(self, batch: int) -> None:
+        """Takes all steps up to this batch, each once."""
+        if self.per == "step" and self._epoch_begin + batch + 1 > self.step:
             self._look(self.step, self._epoch_begin + batch + 1)
             self.step = self._epoch_begin + batch + 1
 
@@ -103,19 +104,21 @@ class Pruner(MaskCallback):
             self.prune(*due)
 
     def prune(self, step: int, sparsity: float) -> None:
-        """Prunes now.
+        """Prunes now; nothing, if the masks at hand prune as much already.
 
         Args:
             step: of the schedule, for the record.
             sparsity: fraction in 0–1.
 
         Raises:
-            InputError: if the method makes other masks than it was asked for, or the weights are not zero afterwards.
+            InputError: as the method, or if pruned weights are not zero afterwards.
         """
         previous = self.masks or None
-        self.masks = self.method(self.model, sparsity, self.layers, previous=previous)
-        if previous is not None:
-            self.masks = self.masks.merge(previous)
+        if previous is not None and sparsity <= previous.sparsity():
+            self.history.append((step, previous.sparsity()))
+            return
+        made = self.method(self.model, sparsity, self.layers, previous=previous)
+        self.masks = made if previous is None else made.merge(previous)
         self.masks.hold(self.model)
         if self.rewind is not None:
             self.rewind.restore(self.model)

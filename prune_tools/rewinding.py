@@ -55,7 +55,8 @@ def reset_optimizer(model: keras.Model) -> None:
     old = getattr(model, "optimizer", None)
     if old is None or not old.built:
         return
-    new = type(old).from_config(old.get_config())
-    new.build(model.trainable_variables)
+    with holding.scope(model):
+        new = type(old).from_config(old.get_config())
+        new.build(model.trainable_variables)
     for mine, fresh in zip(old.variables, new.variables, strict=True):
         mine.assign(keras.ops.convert_to_numpy(fresh))

@@ -104,6 +104,10 @@ def test_epochs_as_steps_and_a_second_fit_that_goes_on():
     assert first.history == [(0, 0.2), (1, 0.4)] and second.history == [(2, 0.6), (3, 0.8)]
     assert second.masks.by_kernel() == {"a/kernel": pytest.approx(0.8), "b/kernel": pytest.approx(0.8)}
     assert all(not np.any(second.masks[name] & ~first.masks[name]) for name in first.masks)
+    # A schedule that begins again, below what is reached, changes nothing.
+    third = Pruner(schedules.Iterative((0.1, 0.2), every=1), per="epoch", masks=second.masks)
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[third])
+    assert third.masks == second.masks and third.history == [(0, 0.8), (1, 0.8)]
 
 
 def test_the_protocol_of_tfmot():
