@@ -60,6 +60,7 @@ def benchmark():
     return module
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs_alone(tmp_path):
     command = [sys.executable, ROOT / "benchmarks" / "masking.py", "--only", "plain fit", "held masks"]
     command += ["--image", "16", "--batch", "2", "--steps", "2", "--rounds", "1", "--weights", "1000"]

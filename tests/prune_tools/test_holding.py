@@ -231,7 +231,8 @@ import contextlib, sys
 import keras, numpy as np
 from keras import layers as kl
 {prepare}
-from prune_tools import masks
+from prune_tools import masks, schedules
+from prune_tools.pruner import Pruner
 
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(24, 6)).astype("f4"), rng.normal(size=(24, 2)).astype("f4")
@@ -257,6 +258,13 @@ steps.found.hold(model)
 model.fit(x, y, batch_size=4, verbose=0, callbacks=[steps.found.callback(), steps])
 assert steps.found.violations(model) == {{}} and steps.seen == 18
 assert abs(steps.found.measured(model)["all"] - steps.found.sparsity()) < 1e-9
+# More and more of them in the middle of an epoch; 48 + 64 weights.
+pruner = Pruner(schedules.Iterative((0.85, 0.9), every=3), masks=steps.found)
+class Look(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        steps.found = pruner.masks
+        assert steps.found.violations(self.model) == {{}} and steps.found.pruned == (95 if batch < 3 else 101)
+model.fit(x, y, batch_size=4, verbose=0, callbacks=[pruner, Look()])
 steps.found.release(model)
 model.fit(x, y, batch_size=4, verbose=0)
 assert steps.found.measured(model)["all"] < 0.2
@@ -268,6 +276,7 @@ if {averages}:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="MirroredStrategy is TensorFlow's")
 def test_mirrored_on_two_logical_devices():
     prepare = (
@@ -279,6 +288,7 @@ def test_mirrored_on_two_logical_devices():
     run(SCRIPT.format(prepare=prepare, averages=False))
 
 
+@pytest.mark.slow
 def test_jax():
     pytest.importorskip("jax")
     prepare = "assert keras.backend.backend() == 'jax'\nscope = contextlib.nullcontext()\n"
