@@ -111,8 +111,21 @@ def apply(model: keras.Model) -> None:
             if target is not None:
                 kept = keras.ops.convert_to_numpy(variable.constraint.kept)
                 values = keras.ops.convert_to_numpy(target)
-                if np.any(values[~kept]):
+                if stray(values, kept):
                     target.assign(np.where(kept, values, np.zeros((), values.dtype)))
+
+
+def stray(values: np.ndarray, kept: np.ndarray) -> int:
+    """How many pruned weights are not zero.
+
+    Args:
+        values: weights.
+        kept: True where they live, the same shape.
+
+    Returns:
+        A count; NaN is not zero.
+    """
+    return int(np.count_nonzero((values != 0) & ~kept))  # many times quicker than picking them out
 
 
 def averages_of(model: keras.Model) -> dict[int, keras.Variable]:

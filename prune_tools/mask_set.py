@@ -171,7 +171,7 @@ class Masks(Mapping[str, np.ndarray]):
             name → how many, only where there are any.
         """
         holding.sync(model)
-        found = {k.name: int(np.count_nonzero(k.numpy()[~self[k.name]])) for k in self._matched(model)}
+        found = {kernel.name: holding.stray(kernel.numpy(), self[kernel.name]) for kernel in self._matched(model)}
         return {name: count for name, count in found.items() if count}
 
     def callback(self, logdir: str | os.PathLike[str] | None = None) -> keras.callbacks.Callback:
