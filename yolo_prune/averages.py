@@ -9,9 +9,14 @@ from typing import Any
 
 import keras
 
+from prune_tools import holding
+
 
 def swap(model: keras.Model) -> None:
-    """Exchanges the model's trainable weights with the optimizer's averages of them, bit for bit; twice is nothing."""
+    """Exchanges the model's trainable weights with the optimizer's averages of them, bit for bit; twice is nothing.
+
+    In a model that masks hold, pruned weights are zero afterwards: optimizers average weights before they mask them.
+    """
     optimizer = model.optimizer
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a loss-scaling optimizer
     pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
@@ -19,6 +24,7 @@ def swap(model: keras.Model) -> None:
         raw = keras.ops.convert_to_numpy(weight).copy()
         weight.assign(average)
         average.assign(raw)
+    holding.apply(model)
 
 
 class Averages(keras.callbacks.Callback):

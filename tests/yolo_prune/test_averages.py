@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from prune_tools import masks
 from run_tools.callbacks import JsonLines
 from yolo_prune.averages import Averages, swap
 from yolo_prune.models import load_model
@@ -64,6 +65,31 @@ def test_what_is_judged_is_the_recurrence(stop_after):
     for value, literal in zip(values(model.trainable_variables), expected[-1], strict=True):
         np.testing.assert_allclose(value, literal, rtol=1e-5, atol=1e-6)
     assert not np.allclose(witness.steps[-1][0], expected[-1][0], atol=1e-3)
+
+
+def test_averages_of_a_held_model_are_masked():
+    keras.utils.set_random_seed(1)
+    layers = [keras.layers.Input((3,)), keras.layers.Dense(8, name="hidden"), keras.layers.Dense(1)]
+    model = keras.Sequential(layers)
+    model.compile(keras.optimizers.Adam(0.1, use_ema=True, ema_momentum=MOMENTUM), "mse")
+    found = masks.global_magnitude(model, 0.5)
+    found.hold(model)
+    judged = []
+
+    class Judge(keras.callbacks.Callback):
+        def on_test_begin(self, logs=None):
+            judged.append(found.violations(self.model))
+
+        def on_epoch_end(self, epoch, logs=None):
+            judged.append(found.violations(self.model))
+
+    averages = Averages()
+    x = np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
+    fed = {"batch_size": 4, "epochs": 2, "validation_data": (x, x[:, :1]), "verbose": 0}
+    model.fit(x, x[:, :1], callbacks=[averages, Judge(), averages.back], **fed)
+    assert judged == [{}] * 4
+    swap(model)
+    assert found.violations(model) == {}
 
 
 def test_two_swaps_change_no_bit():

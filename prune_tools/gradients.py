@@ -1,0 +1,60 @@
+"""Gradients of a compiled model's loss, on TensorFlow and on JAX; the only module here that knows both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from run_tools.errors import InputError
+
+
+def gradients(model: keras.Model, variables: Sequence[keras.Variable], batch: Any) -> list[np.ndarray]:
+    """The loss's gradients for one batch, in inference mode: batch-norms use, and keep, their moving statistics.
+
+    Args:
+        model: compiled with a loss.
+        variables: some of the model's weights, trainable or not.
+        batch: (inputs, targets) or (inputs, targets, sample weights).
+
+    Returns:
+        One array a variable, of its shape; zeros where the loss does not depend on it.
+
+    Raises:
+        InputError: for a model without a loss, or a backend that is neither TensorFlow nor JAX.
+    """
+    if not getattr(model, "compiled", False):
+        raise InputError(f"model {model.name!r}, which is not compiled", "a model with a loss", "call compile() first")
+    inputs, targets, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
+    backend = keras.backend.backend()
+    functions = {"tensorflow": _tensorflow, "jax": _jax}
+    if backend not in functions:
+        raise InputError(f"the {backend} backend", "tensorflow or jax", "set KERAS_BACKEND")
+    found = functions[backend](model, variables, inputs, targets, sample_weight)
+    return [
+        np.zeros(tuple(variable.shape), np.float32) if gradient is None else keras.ops.convert_to_numpy(gradient)
+        for variable, gradient in zip(variables, found, strict=True)
+    ]
+
+
+def _tensorflow(model: keras.Model, variables: Sequence[keras.Variable], x: Any, y: Any, weight: Any) -> list[Any]:
+    import tensorflow as tf
+
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        for variable in variables:
+            tape.watch(variable.value)
+        loss = model.compute_loss(x, y, model(x, training=False), weight, training=False)
+    values = [variable.value for variable in variables]
+    return list(tape.gradient(loss, values))
+
+
+def _jax(model: keras.Model, variables: Sequence[keras.Variable], x: Any, y: Any, weight: Any) -> list[Any]:
+    import jax
+
+    def loss(values: list[Any]) -> Any:
+        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+            return model.compute_loss(x, y, model(x, training=False), weight, training=False)
+
+    return list(jax.grad(loss)([variable.value for variable in variables]))

@@ -1,0 +1,128 @@
+"""`Pruner`: a callback that prunes along a schedule under plain `fit`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from prune_tools import masks as by_name
+from prune_tools import recalibration
+from prune_tools.mask_callback import MaskCallback
+from prune_tools.mask_set import Masks
+from prune_tools.rewinding import Snapshot
+from prune_tools.schedules import Schedule
+from prune_tools.targets import Layers
+from run_tools.errors import InputError
+
+
+class Pruner(MaskCallback):
+    """Prunes when its schedule says so, holds what is pruned, logs it, and checks that it was reached.
+
+    Put it before the callbacks that judge or save the model. The masks stay held after `fit`, in `masks`; release them
+    with `pruner.masks.release(model)`.
+
+    Args:
+        schedule: of `schedules`, or any callable: step → (prune now?, sparsity).
+        layers: which kernels, see `targets.kernels`.
+        method: makes masks: (model, sparsity, layers, previous=…) → `Masks`, as those of `masks` do.
+        per: what a step of the schedule is: "step" (a batch; with `steps_per_execution` a schedule is looked at once
+            in so many) or "epoch" (pruned at its beginning).
+        start: steps or epochs of the schedule that lie behind, for a `fit` that goes on with an earlier one.
+        masks: those of the earlier one, which stay pruned.
+        recalibrate: batches whose statistics batch-norm takes over after each pruning, or None.
+        rewind: weights that come back, as far as they live, after each pruning (lottery ticket), or None.
+        logdir: TensorBoard's folder, or None.
+
+    Example:
+        >>> pruner = Pruner(schedules.Cubic(final=0.9, begin=0, end=1000))
+        >>> model.fit(data, epochs=20, callbacks=[pruner])
+
+    Source of `rewind`: Frankle & Carbin (ICLR 2019), "The Lottery Ticket Hypothesis"; Renda et al. (ICLR 2020).
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        layers: Layers = None,
+        method: Callable[..., Masks] = by_name.global_magnitude,
+        *,
+        per: str = "step",
+        start: int = 0,
+        masks: Masks | None = None,
+        recalibrate: Any = None,
+        rewind: Snapshot | None = None,
+        logdir: str | os.PathLike[str] | None = None,
+    ) -> None:
+        if per not in ("step", "epoch"):
+            raise InputError(f"per {per!r}", '"step" or "epoch"', "choose one")
+        super().__init__(masks or Masks({}), logdir)
+        self.schedule = schedule
+        self.layers = layers
+        self.method = method
+        self.per = per
+        self.step = start
+        self.recalibrate = recalibrate
+        self.rewind = rewind
+        self.history: list[tuple[int, float]] = []
+        self._epoch_begin = start
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Holds the masks there are already."""
+        if self.masks:
+            self.masks.hold(self.model)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Prunes, if an epoch is a step."""
+        if self.per == "epoch":
+            self._look(self.step, self.step + 1)
+            self.step += 1
+        self._epoch_begin = self.step
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Prunes, if a batch is a step."""
+        self._advance(batch)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks at the batches that ran together with this one under `steps_per_execution`."""
+        self._advance(batch)
+
+    def _advance(self, batch: int) -> None:
+        """Takes all steps up to this batch, each once."""
+        if self.per == "step" and self._epoch_begin + batch + 1 > self.step:
+            self._look(self.step, self._epoch_begin + batch + 1)
+            self.step = self._epoch_begin + batch + 1
+
+    def _look(self, first: int, end: int) -> None:
+        """Prunes if the schedule wants to at one of the steps from `first` to before `end`."""
+        due = None
+        for step in range(first, end):
+            wanted, sparsity = self.schedule(step)
+            if bool(wanted):
+                due = step, float(sparsity)
+        if due is not None:
+            self.prune(*due)
+
+    def prune(self, step: int, sparsity: float) -> None:
+        """Prunes now; nothing, if the masks at hand prune as much already.
+
+        Args:
+            step: of the schedule, for the record.
+            sparsity: fraction in 0–1.
+
+        Raises:
+            InputError: as the method, or if pruned weights are not zero afterwards.
+        """
+        previous = self.masks or None
+        if previous is not None and sparsity <= previous.sparsity():
+            self.history.append((step, previous.sparsity()))
+            return
+        made = self.method(self.model, sparsity, self.layers, previous=previous)
+        self.masks = made if previous is None else made.merge(previous)
+        self.masks.hold(self.model)
+        if self.rewind is not None:
+            self.rewind.restore(self.model)
+        if self.recalibrate is not None:
+            recalibration.recalibrate(self.model, self.recalibrate)
+        self.check()
+        self.history.append((step, self.masks.sparsity()))
