@@ -50,7 +50,7 @@ def concatenate(call: Call):
     if any(channels is None for channels in call.inputs) or _has_array(call):
         return call.unsupported("the number of channels of an input is unknown, or a constant array takes part")
     if call.layer.axis % len(call.shapes[0]) == len(call.shapes[0]) - 1:
-        return np.concatenate(call.inputs)  # type: ignore[arg-type]
+        return np.concatenate(call.inputs)
     return merge(call)
 
 
@@ -59,7 +59,7 @@ def flatten(call: Call):
     channels, shape = call.inputs[0], call.shapes[0][1:]
     if channels is None or None in shape:
         return call.unsupported("the size of its input is unknown")
-    return np.tile(channels, math.prod(shape) // len(channels))  # type: ignore[arg-type]
+    return np.tile(channels, math.prod(shape) // len(channels))
 
 
 def reshape(call: Call, key: str, first: int = 0):
