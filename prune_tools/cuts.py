@@ -87,7 +87,7 @@ def _allowed(graph: Graph, layer: str, channels: np.ndarray, wanted: list[int]) 
     blocks = graph.blocks(channels)
     for number in wanted:
         if reason := graph.reason(blocks[number]):
-            raise InputError(f"unit {number} of layer {layer!r} to remove", f"one that can go, and {reason}", "keep it")
+            raise InputError(f"unit {number} of layer {layer!r} to remove", "one that can go", f"keep it: {reason}")
         fellows = np.flatnonzero(blocks == blocks[number]).tolist()
         if not set(fellows) <= set(wanted):
             raise InputError(

@@ -238,13 +238,17 @@ def _grid(tensor: Any, positions: int, fixed: bool) -> Any:
     return tensor
 
 
+def _first(data: list) -> Any:
+    return data[0] if data else None
+
+
 def batches(data: Any, batch_size: int = 32) -> Iterator[Any]:
     """Inputs, batch by batch, from whatever `collect` takes.
 
     Raises:
         InputError: if the data are of no such kind.
     """
-    if hasattr(data, "shape") or isinstance(data, dict) or (isinstance(data, list) and hasattr(data[0], "shape")):
+    if hasattr(data, "shape") or isinstance(data, dict) or (isinstance(data, list) and hasattr(_first(data), "shape")):
         size = len(keras.tree.flatten(data)[0])
         for start in range(0, size, batch_size):
             yield keras.tree.map_structure(lambda part, start=start: np.asarray(part[start : start + batch_size]), data)

@@ -144,6 +144,7 @@ def test_several_inputs():
 def test_bad_data_are_one_line(dense):
     for data, told in [
         (rows(0, 4), "no data"),
+        ([], "no data"),
         (np.full((2, 4), np.nan, np.float32), "not finite"),
         (3, "data of type int"),
     ]:

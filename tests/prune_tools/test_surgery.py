@@ -30,7 +30,7 @@ def small(seed=0):
     stem = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(stem))
     y = layers.Conv2D(6, 3, padding="same", activation="relu", name="inner")(stem)
     y = layers.Add(name="sum")([stem, layers.Conv2D(6, 1, name="last")(y)])
-    y = layers.MaxPooling2D(2, name="pool")(y)
+    y = layers.MaxPooling2D(2, name="pool")(ops.softplus(y))
     model = keras.Model(x, layers.Dense(2, name="out")(layers.Flatten(name="flat")(y)), name="small")
     rng = np.random.default_rng(seed)
     model.get_layer("norm").set_weights([rng.uniform(0.5, 1.5, 6) for _ in range(4)])
