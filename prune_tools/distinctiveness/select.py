@@ -67,7 +67,7 @@ def select(
         )
     constant = np.flatnonzero(np.isnan(np.diag(angles))).tolist()
     limit = len(angles) - 1 if count is None else min(count, len(angles) - 1)
-    found: Pairs = [(unit, None) for unit in constant][:limit]
+    found: Pairs = [(unit, None) for unit in constant[:limit]]
     return found + _RULES[rule](angles, limit - len(found), below, above, batch)
 
 
@@ -87,7 +87,7 @@ def _pairs_by(angles: np.ndarray, chosen: np.ndarray, keys: np.ndarray) -> list[
 def _threshold(angles: np.ndarray, limit: int, below: float, *_: float) -> Pairs:
     with np.errstate(invalid="ignore"):
         pairs = _pairs_by(angles, angles < below, angles)
-    return [(high, low) for low, high in pairs][:limit]
+    return [(high, low) for low, high in pairs[:limit]]
 
 
 def _classical(angles: np.ndarray, limit: int, below: float, above: float, *_: float) -> Pairs:
