@@ -71,8 +71,10 @@ def _wanted(layer: str, wish: Any, width: int) -> list[tuple[int, int | None]]:
     for entry in entries:
         removed, kept = entry if isinstance(entry, (tuple, list)) else (entry, None)
         for number in (removed, removed if kept is None else kept):
-            if isinstance(number, (bool, np.bool_)) or int(number) != number or not 0 <= number < width:
-                raise InputError(f"unit {number} of layer {layer!r}", f"a number from 0 to {width - 1}", "correct it")
+            whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+            if not whole or not 0 <= number < width:
+                expected = f"a whole number from 0 to {width - 1}"
+                raise InputError(f"unit {number!r} of layer {layer!r}", expected, "correct it")
         if kept is not None and (kept == removed or kept in found):
             raise InputError(
                 f"unit {removed} of layer {layer!r} merged into {kept}, which is removed before it",
@@ -119,9 +121,15 @@ def _add(graph: Graph, cuts: Cuts, layer: str, channels: np.ndarray, wanted: lis
         if one in (entry for entry, _ in pairs):
             continue
         target = None if kept is None else graph.place(units[kept])
-        pairs.append((one, target[1] if target else None))
-        if target:
+        if kept is not None:
+            if target is None or target[0] is not group or target[1] in (entry for entry, _ in pairs):
+                raise InputError(
+                    f"unit {removed} of layer {layer!r} merged into {kept}",
+                    f"a unit of the same group, {group.name!r}, that is still there",
+                    "choose another",
+                )
             cuts.paired.add(group.name)
+        pairs.append((one, target[1] if target else None))
     for group in graph.groups:
         _complete(cuts, group)
 

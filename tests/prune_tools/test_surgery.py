@@ -122,7 +122,9 @@ def test_widths_are_rounded_up_to_a_multiple():
     ("units", "options", "told"),
     [
         ({"stam": [0]}, {}, "did you mean 'stem'"),
-        ({"stem": [6]}, {}, "unit 6 of layer 'stem'; expected a number from 0 to 5"),
+        ({"stem": [6]}, {}, "unit 6 of layer 'stem'; expected a whole number from 0 to 5"),
+        ({"stem": ["a"]}, {}, "unit 'a' of layer 'stem'"),
+        ({"stem": [1.5]}, {}, "unit 1.5"),
         ({"stem": [-1]}, {}, "unit -1"),
         ({"stem": list(range(6))}, {}, "all 6 channels"),
         ({"out": [0]}, {}, "output of the model"),
@@ -131,6 +133,7 @@ def test_widths_are_rounded_up_to_a_multiple():
         ({"stem": [0]}, {"merge": "least_squares"}, "without statistics"),
         ({"stem": [0]}, {"merge": "outgoing"}, "without kept units"),
         ({"stem": [(0, 1), (2, 0)]}, {"merge": "outgoing"}, "merged into 0, which is removed"),
+        ({"stem": [0], "last": [(1, 0)]}, {"merge": "outgoing"}, "a unit of the same group, 'stem', that is still"),
         ({"stem": [0]}, {"multiple": 0}, "multiple 0"),
         ({"stem": [0]}, {"ridge": -1.0}, "ridge -1"),
     ],
