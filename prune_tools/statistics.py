@@ -109,7 +109,7 @@ class Statistics(Mapping[str, Gram]):
         return total([self.of(group, reader.layer) for reader in group.readers])
 
 
-def collect(model: keras.Model, data: Any, batch_size: int = 32, positions: int | None = 64) -> Statistics:
+def collect(model: keras.Model, data: Any, batch_size: int = 32, positions: int | None = 16) -> Statistics:
     """Sums the outputs of all units that can be removed, where their readers read them, over a data set.
 
     Args:
