@@ -1,6 +1,6 @@
 """`YoloV2`: the network as a `keras.Model` that trains under plain `compile`/`fit` and rebuilds itself."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -91,6 +91,15 @@ class YoloV2(keras.Model):
         for name in frozen:
             model.get_layer(name).trainable = False
         return model
+
+    def resized(self, widths: Mapping[str, int]) -> "YoloV2":
+        """The same network with other widths and new weights: how `prune_tools.surgery` gives pruned ones their class.
+
+        Args:
+            widths: output channels by the names of the convolutions.
+        """
+        ordered = [widths[f"conv_{index}"] for index in range(1, len(self.widths) + 1)]
+        return self.from_config({**self.get_config(), "widths": ordered})
 
     def compile(self, *args, jit_compile="auto", **kwargs):
         """`keras.Model.compile`; "auto" does not use XLA for TensorFlow on a CPU, where it halves the speed."""

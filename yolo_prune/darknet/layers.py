@@ -1,7 +1,10 @@
 """darknet's reorg as a Keras layer."""
 
 import keras
+import numpy as np
 from keras import ops
+
+from prune_tools import graph
 
 
 @keras.saving.register_keras_serializable(package="yolo_prune")
@@ -52,3 +55,14 @@ class Reorg(keras.layers.Layer):
                 f" and C by {step**2}; change the layers before it"
             )
         return tuple(shape)
+
+
+def _aligned_blocks(call: graph.Call) -> np.ndarray:
+    """Channels for pruning: stride² neighbours share one stretch of memory, so they go together, and come out apart."""
+    (channels,) = call.inputs
+    block = call.layer.stride**2
+    call.tie(channels.reshape(-1, block))
+    return np.tile(channels, block)
+
+
+graph.register(Reorg, _aligned_blocks)

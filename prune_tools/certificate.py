@@ -1,0 +1,123 @@
+"""Proof on data that surgery cut what it meant to cut, and how far the function moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from prune_tools.statistics import batches
+from run_tools.errors import InputError
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How two outputs differ over a data set: largest and mean absolute difference, and the largest absolute value."""
+
+    largest: float
+    mean: float
+    scale: float
+
+    @property
+    def relative(self) -> float:
+        """The largest difference as a part of the largest value."""
+        return self.largest / self.scale if self.scale else self.largest
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a removal did, by output name.
+
+    Attributes:
+        structure: the new model against the reference of the old widths, in which the removed units are masked where
+            they are read and folded as the rule says. Rounding errors alone may differ, except behind a layer
+            normalisation, which sees fewer channels.
+        function: the new model against the given one: what the removal cost. Removing duplicates, constants and units
+            that nothing reads costs rounding errors alone.
+    """
+
+    structure: Mapping[str, Difference]
+    function: Mapping[str, Difference]
+
+    def sound(self, tolerance: float = 1e-4) -> bool:
+        """Whether the structure holds: largest differences up to `tolerance` of the largest value of the output."""
+        return all(difference.relative <= tolerance for difference in self.structure.values())
+
+    def exact(self, tolerance: float = 1e-4) -> bool:
+        """Whether the new model computes what the given one did, to the same tolerance."""
+        return self.sound(tolerance) and all(item.relative <= tolerance for item in self.function.values())
+
+    def __str__(self) -> str:
+        lines = [f"{'output':<24}{'':<12}{'largest':>12}{'mean':>12}{'of scale':>12}"]
+        for kind, found in (("structure", self.structure), ("function", self.function)):
+            for name, item in found.items():
+                lines.append(f"{name:<24}{kind:<12}{item.largest:>12.3g}{item.mean:>12.3g}{item.scale:>12.3g}")
+        return "\n".join(lines)
+
+
+class _Running:
+    def __init__(self) -> None:
+        self.largest, self.total, self.count, self.scale = 0.0, 0.0, 0, 0.0
+
+    def add(self, one: np.ndarray, other: np.ndarray) -> None:
+        gap = np.abs(one - other)
+        # NaN must not pass for "no difference".
+        self.largest = float(np.maximum(self.largest, gap.max(initial=0.0)))
+        self.scale = float(np.maximum(self.scale, np.abs(one).max(initial=0.0)))
+        self.total, self.count = self.total + float(gap.sum()), self.count + gap.size
+
+    def difference(self) -> Difference:
+        return Difference(self.largest, self.total / max(self.count, 1), self.scale)
+
+
+def _array(tensor: Any) -> np.ndarray:
+    return keras.ops.convert_to_numpy(tensor).astype(np.float64)
+
+
+def certify(
+    model: keras.Model, reference: keras.Model, smaller: keras.Model, data: Any, batch_size: int = 32
+) -> Certificate:
+    """Runs three models over data and compares their outputs, batch by batch.
+
+    Args:
+        model: the model as given.
+        reference: with the removed units masked and folded.
+        smaller: without them.
+        data: inputs, as for `statistics.collect`.
+        batch_size: for arrays.
+
+    Returns:
+        The certificate; outputs go by their layers' names, numbered where a name repeats.
+
+    Raises:
+        InputError: if there is no data.
+    """
+    names = _names(smaller)
+    structure = {name: _Running() for name in names}
+    function = {name: _Running() for name in names}
+    for batch in batches(data, batch_size):
+        batch = keras.tree.map_structure(keras.ops.convert_to_tensor, batch)
+        # Called as they are: tracing three networks takes longer than the few batches that a check needs.
+        outputs = [keras.tree.flatten(one(batch, training=False)) for one in (model, reference, smaller)]
+        for name, given, masked, made in zip(names, *outputs, strict=True):
+            structure[name].add(_array(masked), _array(made))
+            function[name].add(_array(given), _array(made))
+    if not all(running.count for running in structure.values()):
+        raise InputError("no data", "at least one batch of inputs", "give a data set that is not empty")
+    return Certificate(
+        {name: running.difference() for name, running in structure.items()},
+        {name: running.difference() for name, running in function.items()},
+    )
+
+
+def _names(model: keras.Model) -> list[str]:
+    found: list[str] = []
+    for name in model.output_names:
+        count, plain = 1, name
+        while name in found:
+            count, name = count + 1, f"{plain}_{count}"
+        found.append(name)
+    return found

@@ -1,0 +1,183 @@
+"""A functional model as a flat list of calls, nested models opened, and the way back from the list to a model."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+
+from run_tools.errors import InputError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of one layer or raw operation.
+
+    `name` is the layer's, made unique where a nested model repeats it. `inputs` and `outputs` are tensor numbers.
+    """
+
+    layer: Any
+    name: str
+    arguments: Any
+    binding: Mapping[int, int]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    training: bool | None = None
+
+    def fill(self, values: Mapping[int, Any]) -> tuple[tuple, dict]:
+        """Arguments of the call with `values`, tensor number → value, in place of the symbolic tensors."""
+        args, kwargs = self.arguments.fill_in({key: values[number] for key, number in self.binding.items()})
+        if self.training is not None and "training" in inspect.signature(self.layer.call).parameters:
+            kwargs = {"training": self.training, **kwargs}
+        return args, kwargs
+
+
+@dataclass
+class Flat:
+    """A model's calls in an order in which they can be made; tensors are numbered."""
+
+    model: keras.Model
+    steps: list[Step] = field(default_factory=list)
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+    shapes: list[tuple[int | None, ...]] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+
+    def new_tensor(self, tensor: Any) -> int:
+        """Numbers one more tensor."""
+        self.shapes.append(tuple(tensor.shape))
+        return len(self.shapes) - 1
+
+    def name(self, layer: Any, owner: str | None) -> str:
+        """The layer's name in the flat model."""
+        if id(layer) not in self.names:
+            taken = set(self.names.values())
+            name = layer.name
+            if name in taken and owner is not None:
+                name = f"{owner}_{name}"
+            count, plain = 1, name
+            while name in taken:
+                count, name = count + 1, f"{plain}_{count}"
+            self.names[id(layer)] = name
+        return self.names[id(layer)]
+
+    def run(self, inputs: Sequence[Any], make: Callable[[Step], Any] = lambda step: step.layer) -> dict[int, Any]:
+        """Makes every call, with the layers that `make` gives, on tensors or symbolic tensors.
+
+        Returns:
+            Tensor number → value.
+        """
+        values = dict(zip(self.inputs, inputs, strict=True))
+        for step in self.steps:
+            args, kwargs = step.fill(values)
+            found = keras.tree.flatten(make(step)(*args, **kwargs))
+            values.update(zip(step.outputs, found, strict=True))
+        return values
+
+
+def flatten(model: keras.Model) -> Flat:
+    """Lists the calls of a functional or sequential model.
+
+    Raises:
+        InputError: if the model has no graph, or calls a nested model in a way that cannot be opened.
+    """
+    flat = Flat(model)
+    graph = _graph(model)
+    # Outer names first, so that a nested model's layers give way.
+    flat.names = {id(operation): operation.name for operation in graph.operations if not _has_graph(operation)}
+    flat.inputs = tuple(flat.new_tensor(tensor) for tensor in graph.inputs)
+    flat.outputs = _expand(flat, graph, flat.inputs, None, None)
+    return flat
+
+
+def _has_graph(layer: Any) -> bool:
+    return isinstance(layer, keras.Model) and hasattr(getattr(layer, "_functional", None) or layer, "_nodes_by_depth")
+
+
+def _graph(model: keras.Model) -> Any:
+    if not _has_graph(model):
+        raise InputError(
+            f"model {model.name!r}, which has no graph of layers",
+            "a functional model, or a Sequential model that is built",
+            "build it with keras.Model(inputs, outputs), or call the Sequential model on its Input first",
+        )
+    return getattr(model, "_functional", None) or model
+
+
+def _expand(flat: Flat, graph: Any, inputs: Sequence[int], owner: str | None, training: bool | None) -> tuple[int, ...]:
+    known = {id(tensor): number for tensor, number in zip(graph.inputs, inputs, strict=True)}
+    for depth in sorted(graph._nodes_by_depth, reverse=True):
+        for node in graph._nodes_by_depth[depth]:
+            if node.is_input or any(id(tensor) not in known for tensor in node.input_tensors):
+                continue
+            found = _call(flat, node, known, owner, training)
+            known.update((id(tensor), number) for tensor, number in zip(node.outputs, found, strict=True))
+    return tuple(known[id(tensor)] for tensor in graph.outputs)
+
+
+def _call(flat: Flat, node: Any, known: dict[int, int], owner: str | None, training: bool | None) -> tuple[int, ...]:
+    layer = node.operation
+    inputs = tuple(known[id(tensor)] for tensor in node.input_tensors)
+    if _has_graph(layer):
+        inner = _graph(layer)
+        given = node.arguments.args[0] if node.arguments.args else None
+        told = isinstance(given, dict) and not isinstance(layer.input, dict)
+        if len(inputs) != len(inner.inputs) or told:
+            raise InputError(
+                f"nested model {layer.name!r}, called with {len(inputs)} tensors",
+                f"its {len(inner.inputs)} inputs in their order",
+                "call it with a list",
+            )
+        asked = node.arguments.kwargs.get("training")
+        return _expand(flat, inner, inputs, layer.name, training if asked is None else asked)
+    binding = {id(tensor): known[id(tensor)] for tensor in node.input_tensors}
+    outputs = tuple(flat.new_tensor(tensor) for tensor in node.outputs)
+    flat.steps.append(Step(layer, flat.name(layer, owner), node.arguments, binding, inputs, outputs, training))
+    return outputs
+
+
+def rebuild(flat: Flat, edits: Mapping[str, Mapping[str, Any]]) -> tuple[keras.Model, dict[str, Any]]:
+    """A plain functional model of new layers, without the weights.
+
+    Args:
+        flat: the model's calls.
+        edits: layer name → entries of its config that change.
+
+    Returns:
+        The model, and its layers and operations by name.
+    """
+    made: dict[str, Any] = {}
+
+    def make(step: Step) -> Any:
+        if step.name not in made:
+            made[step.name] = _copy_layer(step, edits.get(step.name, {}))
+        return made[step.name]
+
+    graph = _graph(flat.model)
+    inputs = [
+        keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor._keras_history.operation.name)
+        for tensor in graph.inputs
+    ]
+    values = flat.run(inputs, make)
+    outputs = [values[number] for number in flat.outputs]
+    model = keras.Model(
+        keras.tree.pack_sequence_as(flat.model.input, inputs),
+        keras.tree.pack_sequence_as(flat.model.output, outputs),
+        name=flat.model.name,
+    )
+    return model, made
+
+
+def _copy_layer(step: Step, edits: Mapping[str, Any]) -> Any:
+    layer = step.layer
+    if isinstance(layer, keras.layers.Layer):
+        return type(layer).from_config({**layer.get_config(), **edits, "name": step.name})
+    if edits:
+        return type(layer)(**edits, name=step.name)
+    twin = copy.copy(layer)  # a raw operation: no weights, and the calls are recorded on the copy
+    twin.name, twin._inbound_nodes, twin._outbound_nodes = step.name, [], []
+    return twin

@@ -1,0 +1,261 @@
+"""How a model's units behave on data: sums and Gram matrices of their outputs, for all channel groups in one pass.
+
+A pattern is one position of one image for a convolution, one row for a dense layer. Nothing of the size of the data is
+kept: memory is bounded by the widths and one batch.
+
+Source: paper 001, equations 1 and 2, from which the sums follow.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+
+from prune_tools.graph import Graph, Group, Site
+from run_tools.errors import InputError, unknown_name
+
+
+@dataclass(frozen=True, eq=False)
+class Gram:
+    """Sums over patterns of the outputs of n units.
+
+    Attributes:
+        gram: sum of outer products, float64, shape (n, n).
+        sums: sum of outputs, float64, shape (n,).
+        count: number of patterns.
+        readers: where the readers read different tensors (a pooled path and a passthrough), each reader's own sums by
+            its name; what is above is then their total.
+    """
+
+    gram: np.ndarray
+    sums: np.ndarray
+    count: int
+    readers: Mapping[str, Gram] = field(default_factory=dict)
+
+    def covariance(self) -> np.ndarray:
+        """Sum of products of the centred outputs, shape (n, n); divide by `count` for the covariance."""
+        return self.gram - np.outer(self.sums, self.sums) / self.count
+
+    def mean(self) -> np.ndarray:
+        """Mean outputs, shape (n,)."""
+        return self.sums / self.count
+
+    def take(self, units: np.ndarray) -> Gram:
+        """The sums of some units, in the order given."""
+        return Gram(self.gram[np.ix_(units, units)], self.sums[units], self.count)
+
+
+def total(grams: list[Gram]) -> Gram:
+    """The sums over the patterns of all."""
+    return Gram(sum(g.gram for g in grams), sum(g.sums for g in grams), sum(g.count for g in grams))  # type: ignore[arg-type]
+
+
+class Statistics(Mapping[str, Gram]):
+    """Layer name → `Gram` of its units, for every layer whose units can be removed.
+
+    The order of the units is that of the layer's output channels. `of` has them by group and reader, as
+    `prune_tools.merge` needs them.
+    """
+
+    def __init__(self, groups: list[Group], sums: Mapping[tuple[str, str], list[Gram]]) -> None:
+        self._members = {name: (group, members) for group in groups for name, members in group.members.items()}
+        self._sums = sums
+
+    def __getitem__(self, layer: str) -> Gram:
+        if layer not in self._members:
+            raise KeyError(str(unknown_name("layer", layer, self._members)))
+        group, members = self._members[layer]
+        tensors: dict[int, Gram] = {}
+        readers, whole = {}, {}
+        for reader in group.readers:
+            grams = self._sums[group.name, reader.layer]
+            readers[reader.layer] = total(grams).take(members)
+            for site, gram in zip(reader.sites, grams, strict=True):
+                tensors[site.tensor] = gram
+                if (site.columns[0, members] >= 0).all():
+                    whole[site.tensor] = gram
+        chosen = whole or tensors
+        pooled = total(list(chosen.values())).take(members)
+        return Gram(pooled.gram, pooled.sums, pooled.count, readers if len(tensors) > 1 else {})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._members)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def of(self, group: Group, reader: str) -> Gram:
+        """The sums of a group's units, in the group's order, at the tensors that one reader reads.
+
+        Raises:
+            InputError: if the statistics are of another model.
+        """
+        grams = self._sums.get((group.name, reader))
+        if grams is None or len(grams[0].sums) != group.units:
+            raise InputError(
+                f"statistics without the {group.units} units of {group.name!r} as read by {reader!r}",
+                "statistics of the same model",
+                "collect them again with statistics.collect(model, data)",
+            )
+        return total(grams)
+
+    def pooled(self, group: Group) -> Gram:
+        """The sums of a group's units, in the group's order, over all readers."""
+        return total([self.of(group, reader.layer) for reader in group.readers])
+
+
+def collect(model: keras.Model, data: Any, batch_size: int = 32, positions: int | None = 16) -> Statistics:
+    """Sums the outputs of all units that can be removed, where their readers read them, over a data set.
+
+    Args:
+        model: functional, or a built Sequential.
+        data: an array of inputs, or a list or dict of arrays for several inputs; or an iterable of batches (a
+            `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator), each the inputs or a tuple beginning with them.
+        batch_size: patterns a forward pass, for arrays.
+        positions: most positions of an image that count, on an even grid; None: all.
+
+    Returns:
+        `{"layer name": Gram}`, taken after batch normalisation, activation, pooling and additions.
+
+    Raises:
+        InputError: if there is no data, or an output is not a finite number.
+    """
+    if positions is not None and positions < 1:
+        raise InputError(f"positions {positions}", "at least 1, or None for all", "give a larger number")
+    graph = Graph(model)
+    groups = [group for group in graph.groups if group.removable.any() and group.readers]
+    sites = {(site.tensor, id(site.view)): site for g in groups for reader in g.readers for site in reader.sites}
+    probe = _Probe(graph, list(sites.values()), positions)
+    wanted = {
+        (group.name, site.tensor, id(site.view)): _Sums(_some(site.columns, positions))
+        for group in groups
+        for reader in group.readers
+        for site in reader.sites
+    }
+    for batch in batches(data, batch_size):
+        for key, values in zip(sites, probe.values(batch), strict=True):
+            rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
+            for (_, *where), sums in wanted.items():
+                if tuple(where) == key:
+                    sums.add(rows)
+    return _result(groups, wanted)
+
+
+def _result(groups: list[Group], wanted: Mapping[tuple[str, int, int], _Sums]) -> Statistics:
+    found = {}
+    for group in groups:
+        for reader in group.readers:
+            grams = [wanted[group.name, site.tensor, id(site.view)].gram() for site in reader.sites]
+            if grams[0].count == 0:
+                raise InputError("no data", "at least one batch of inputs", "give a data set that is not empty")
+            if not all(np.isfinite(gram.gram).all() for gram in grams):
+                raise InputError(
+                    f"outputs of {group.name!r} that are not finite numbers",
+                    "finite activations",
+                    "check the inputs and the model's weights",
+                )
+            found[group.name, reader.layer] = grams
+    return Statistics(groups, found)
+
+
+def _some(columns: np.ndarray, limit: int | None) -> np.ndarray:
+    """At most `limit` of the copies, evenly spread: after a flatten every position is one."""
+    if limit is None or len(columns) <= limit:
+        return columns
+    return columns[np.floor((np.arange(limit) + 0.5) * len(columns) / limit).astype(int)]
+
+
+class _Sums:
+    """Running sums of one group at one tensor."""
+
+    def __init__(self, columns: np.ndarray) -> None:
+        self.columns, units = columns, columns.shape[1]
+        self.whole = len(columns) == 1 and np.array_equal(columns[0], np.arange(units))
+        self.products, self.sums, self.count = np.zeros((units, units)), np.zeros(units), 0
+
+    def add(self, rows: np.ndarray) -> None:
+        """Adds patterns, float64 of shape (patterns, channels of the tensor)."""
+        if not (self.whole and rows.shape[1] == len(self.sums)):
+            missing = self.columns < 0
+            rows = np.where(missing, 0.0, rows[:, self.columns]) if missing.any() else rows[:, self.columns]
+            rows = rows.reshape(-1, len(self.sums))
+        self.products += rows.T @ rows
+        self.sums += rows.sum(axis=0)
+        self.count += len(rows)
+
+    def gram(self) -> Gram:
+        """What was added so far."""
+        return Gram(self.products, self.sums, self.count)
+
+
+class _Probe(keras.Model):
+    """The model's inner tensors on even grids of positions; runs the model's own layers, and adds nothing to them."""
+
+    def __init__(self, graph: Graph, sites: list[Site], positions: int | None) -> None:
+        super().__init__(name="probe")
+        self.source = graph.flat.model
+        self._flat, self._sites, self._positions = graph.flat, sites, positions
+        # XLA pays on accelerators; for TensorFlow on a CPU it only adds minutes of compilation.
+        self.compile(jit_compile=keras.backend.backend() != "tensorflow")
+
+    def call(self, inputs):
+        """The values at the sites, each (batch, positions…, channels)."""
+        values = self._flat.run(keras.tree.flatten(inputs))
+        found = []
+        for site in self._sites:
+            tensor = values[site.tensor] if site.view is None else site.view(values[site.tensor])
+            fixed = None not in self._flat.shapes[site.tensor][1:-1]
+            found.append(tensor if self._positions is None else _grid(tensor, self._positions, fixed))
+        return found
+
+    def values(self, inputs: Any) -> list[np.ndarray]:
+        """The same as arrays."""
+        return [np.asarray(value) for value in keras.tree.flatten(self.predict_on_batch(inputs))]
+
+
+def _grid(tensor: Any, positions: int, fixed: bool) -> Any:
+    """At most `positions` of the positions of (batch, positions…, channels), evenly spread.
+
+    Where the size is not fixed the grid has as many rows as columns, and repeats some in an image smaller than it.
+    """
+    sizes = tuple(tensor.shape)[1:-1]
+    if not sizes or (fixed and math.prod(sizes) <= positions):
+        return tensor
+    for axis, size in enumerate(sizes, start=1):
+        if fixed:
+            count = max(1, int(size * (positions / math.prod(sizes)) ** (1 / len(sizes))))
+            index = np.floor((np.arange(count) + 0.5) * size / count).astype(np.int32)
+        else:
+            count = max(1, int(positions ** (1 / len(sizes))))
+            odd = np.arange(1, 2 * count, 2, dtype=np.int32)
+            index = keras.ops.cast(keras.ops.shape(tensor)[axis], "int32") * odd // (2 * count)
+        tensor = keras.ops.take(tensor, index, axis=axis)
+    return tensor
+
+
+def _first(data: list) -> Any:
+    return data[0] if data else None
+
+
+def batches(data: Any, batch_size: int = 32) -> Iterator[Any]:
+    """Inputs, batch by batch, from whatever `collect` takes.
+
+    Raises:
+        InputError: if the data are of no such kind.
+    """
+    if hasattr(data, "shape") or isinstance(data, dict) or (isinstance(data, list) and hasattr(_first(data), "shape")):
+        size = len(keras.tree.flatten(data)[0])
+        for start in range(0, size, batch_size):
+            yield keras.tree.map_structure(lambda part, start=start: np.asarray(part[start : start + batch_size]), data)
+        return
+    if isinstance(data, keras.utils.PyDataset):
+        data = map(data.__getitem__, range(len(data)))
+    if not hasattr(data, "__iter__"):
+        raise InputError(f"data of type {type(data).__name__}", "arrays or an iterable of batches", "give such data")
+    for batch in data:
+        yield batch[0] if isinstance(batch, tuple) else batch

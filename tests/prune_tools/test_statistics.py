@@ -1,0 +1,163 @@
+"""Sums and Gram matrices against plain NumPy on the activations that another Keras model gives."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from prune_tools import statistics
+from run_tools.errors import InputError
+
+
+def inner(model, name, x):
+    tensor = keras.Model(model.input, model.get_layer(name).output)(x, training=False)
+    values = keras.ops.convert_to_numpy(tensor).astype(np.float64)
+    return values.reshape(-1, values.shape[-1])
+
+
+def same(found, values):
+    np.testing.assert_allclose(found.gram, values.T @ values, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.sums, values.sum(axis=0), rtol=1e-6, atol=1e-9)
+    assert found.count == len(values)
+    assert found.gram.dtype == found.sums.dtype == np.float64
+
+
+@pytest.fixture(scope="module")
+def dense():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4,))
+    y = layers.BatchNormalization(name="norm")(layers.Dense(6, name="hidden")(x))
+    return keras.Model(x, layers.Dense(2, name="out")(layers.Dropout(0.5)(layers.ReLU(name="relu")(y))))
+
+
+@pytest.fixture(scope="module")
+def forked():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 2))
+    y = layers.ReLU(name="relu")(layers.Conv2D(5, 3, padding="same", name="conv")(x))
+    deep = layers.Conv2D(3, 3, name="deep")(layers.MaxPooling2D(2, name="pool")(y))
+    flat = layers.Flatten()(layers.Conv2D(3, 1, name="side")(y))
+    return keras.Model(x, layers.Dense(2, name="out")(layers.Concatenate()([layers.Flatten()(deep), flat])))
+
+
+def rows(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def test_a_dense_layer_is_measured_where_it_is_read(dense):
+    x = rows(50, 4)
+    found = statistics.collect(dense, x, batch_size=16)
+    assert list(found) == ["hidden"] and len(found) == 1
+    same(found["hidden"], inner(dense, "relu", x))
+    assert found["hidden"].readers == {}
+    values = inner(dense, "relu", x)
+    np.testing.assert_allclose(found["hidden"].covariance() / 50, np.cov(values.T, bias=True), atol=1e-6)
+    np.testing.assert_allclose(found["hidden"].mean(), values.mean(axis=0), atol=1e-6)
+    with pytest.raises(KeyError, match="hidden"):
+        found["hiden"]
+
+
+def test_readers_of_different_tensors_have_their_own_sums(forked):
+    x = rows(6, 8, 8, 2)
+    found = statistics.collect(forked, x, positions=None)["conv"]
+    relu, pool = inner(forked, "relu", x), inner(forked, "pool", x)
+    same(found.readers["side"], relu)
+    same(found.readers["deep"], pool)
+    same(found, np.concatenate([relu, pool]))
+
+
+def test_what_a_flatten_spreads_counts_as_patterns(forked):
+    x = rows(6, 8, 8, 2)
+    found = statistics.collect(forked, x, positions=None)
+    same(found["side"], inner(forked, "side", x))
+    same(found["deep"], inner(forked, "deep", x))
+
+
+def test_positions_are_an_even_grid(forked):
+    x = rows(6, 8, 8, 2)
+    found = statistics.collect(forked, x, positions=16)["conv"]
+    grid = keras.ops.convert_to_numpy(keras.Model(forked.input, forked.get_layer("relu").output)(x))
+    same(found.readers["side"], grid[:, 1::2, 1::2].reshape(-1, 5).astype(np.float64))  # 1, 3, 5, 7: middles of 4
+    same(found.readers["deep"], inner(forked, "pool", x))  # 4 x 4 already
+
+
+def test_sizes_that_are_not_known_beforehand():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((None, None, 2))
+    y = layers.Conv2D(3, 1, name="out")(layers.Conv2D(4, 1, name="conv")(x))
+    model = keras.Model(x, y)
+    sizes = [(2, 8, 12, 2), (1, 12, 8, 2), (1, 4, 4, 2)]
+    found = statistics.collect(model, (rows(*size) for size in sizes), positions=4)["conv"]
+    chosen = [inner(model, "conv", rows(*size)).reshape(*size[:3], 4) for size in sizes]
+    # Middles of two halves of each side.
+    picked = [chosen[0][:, 2::4, 3::6], chosen[1][:, 3::6, 2::4], chosen[2][:, 1::2, 1::2]]
+    same(found, np.concatenate([part.reshape(-1, 4) for part in picked]))
+    same(statistics.collect(model, rows(2, 8, 12, 2), positions=None)["conv"], inner(model, "conv", rows(2, 8, 12, 2)))
+
+
+def test_a_separable_reader_is_measured_before_its_pointwise_kernel():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((6, 6, 2))
+    y = layers.Conv2D(4, 1, name="conv")(x)
+    model = keras.Model(x, layers.SeparableConv2D(3, 3, name="sep")(y))
+    data = rows(3, 6, 6, 2)
+    layer = model.get_layer("sep")
+    deep = keras.ops.depthwise_conv(model.get_layer("conv")(data), layer.depthwise_kernel)
+    values = keras.ops.convert_to_numpy(deep).reshape(-1, 4).astype(np.float64)
+    same(statistics.collect(model, data)["conv"], values)
+
+
+class Sequence(keras.utils.PyDataset):
+    def __init__(self, x):
+        super().__init__()
+        self.x = x
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        return self.x[index * 10 : index * 10 + 10], np.zeros(10)
+
+
+def test_every_kind_of_data_gives_the_same(dense):
+    import tensorflow as tf
+
+    x = rows(50, 4)
+    parts = [x[:20], x[20:]]
+    kinds = [iter(parts), [(part, 0) for part in parts], tf.data.Dataset.from_tensor_slices(x).batch(7), Sequence(x)]
+    for kind in kinds:
+        same(statistics.collect(dense, kind)["hidden"], inner(dense, "relu", x))
+
+
+def test_several_inputs():
+    keras.utils.set_random_seed(0)
+    one, two = keras.Input((3,), name="one"), keras.Input((2,), name="two")
+    y = layers.Dense(4, name="hidden")(layers.Concatenate()([one, two]))
+    model = keras.Model({"one": one, "two": two}, layers.Dense(1)(y))
+    x = {"one": rows(9, 3), "two": rows(9, 2)}
+    hidden = np.concatenate([x["one"], x["two"]], axis=1) @ keras.ops.convert_to_numpy(model.get_layer("hidden").kernel)
+    same(statistics.collect(model, x, batch_size=4)["hidden"], hidden.astype(np.float64))
+
+
+def test_bad_data_are_one_line(dense):
+    for data, told in [
+        (rows(0, 4), "no data"),
+        ([], "no data"),
+        (np.full((2, 4), np.nan, np.float32), "not finite"),
+        (3, "data of type int"),
+    ]:
+        with pytest.raises(InputError, match=told):
+            statistics.collect(dense, data)
+    with pytest.raises(InputError, match="positions 0"):
+        statistics.collect(dense, rows(2, 4), positions=0)
+
+
+def test_the_model_is_left_as_it_is(dense):
+    nodes = [len(layer._inbound_nodes) for layer in dense.layers]
+    state = [keras.ops.convert_to_numpy(weight) for weight in dense.weights]
+    statistics.collect(dense, rows(20, 4))
+    assert nodes == [len(layer._inbound_nodes) for layer in dense.layers]
+    for old, new in zip(state, dense.weights, strict=True):
+        np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
