@@ -1,4 +1,4 @@
-"""Random flips, scale and aspect jitter and colour shifts of images and their boxes.
+"""Random flips, scale and aspect jitter and colour shifts of images and their boxes; the options of all augmentation.
 
 Source: darknet `fill_truth_detection` and `distort_image` (jitter .3; hue ±.1; saturation and exposure ×U[1, 1.5]^±1).
 """
@@ -27,6 +27,8 @@ class Augment:
         exposure: the same for the brightness.
         min_visible: a box is dropped when less than this share of its area stays inside the image, 0–1.
         min_pixels: … or when a side is left with fewer pixels than this.
+        mosaic: probability that an image is put together from windows of four, 0–1 (`data_tools.mosaic`).
+        mixup: probability that another image shines through, 0–1 (`data_tools.mosaic`).
     """
 
     flip: float = 0.5
@@ -38,9 +40,11 @@ class Augment:
     exposure: float = 1.5
     min_visible: float = 0.3
     min_pixels: float = 2.0
+    mosaic: float = 0.0
+    mixup: float = 0.0
 
     def __post_init__(self):
-        shares = {"flip": self.flip, "zoom_out": self.zoom_out, "min_visible": self.min_visible}
+        shares = {name: getattr(self, name) for name in ("flip", "zoom_out", "min_visible", "mosaic", "mixup")}
         for name, value in shares.items():
             if not 0.0 <= value <= 1.0:
                 raise InputError(f"augment {name} {value}", "a number in 0-1", "0 turns it off")

@@ -8,20 +8,21 @@ import cv2
 import keras
 import numpy as np
 
-from data_tools import boxes as box_tools
-from data_tools.augment import Augment, draw_transform, shift_colours, transform_boxes, transform_image
-from data_tools.image_files import resize
+from data_tools.augment import Augment
 from data_tools.items import check_size
+from data_tools.order import epoch_order
 from data_tools.recycle import Recycler
-from data_tools.store import SplitView, open_store
+from data_tools.samples import DONTCARE, Samples
+from data_tools.store import open_store
 from data_tools.store_writer import default_workers
 from data_tools.threads import Threads
 from run_tools.errors import InputError
 
-DONTCARE = -1
 MOST_THREADS = 4
 """That share the images of one batch; more would only wait for the memory."""
 UNIT = np.float32(1 / 255)
+SIZES = 2**31
+"""Keeps the draws of sizes apart from those of an epoch."""
 
 
 class Batches(keras.utils.PyDataset):
@@ -34,39 +35,45 @@ class Batches(keras.utils.PyDataset):
 
     Attributes:
         epoch: which shuffle and which augmentations are drawn; advances after every pass.
-        image_size: (H, W) of the images yielded.
+        image_size: (H, W) of the images yielded, where sizes do not rotate.
+        sizes: (H, W) of those that do, or `image_size` alone.
         max_boxes: rows of `true_boxes`.
+        columns: of `true_boxes`: 5, or 6 where boxes have weights.
     """
 
     def __init__(
         self,
-        split: SplitView,
+        samples: Samples,
         batch_size: int,
         image_size: tuple[int, int],
-        class_map: np.ndarray,
-        augment: Augment | None,
         shuffle: bool,
         seed: int,
         max_boxes: int,
         workers: int,
         count: int,
+        rotation: tuple[Sequence[tuple[int, int]], int] | None = None,
+        repeats: np.ndarray | None = None,
+        mix_until: float = math.inf,
     ):
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=max(4, 2 * workers))
-        self.split = split
+        self.split = samples.split
         self.batch_size = batch_size
         self.image_size = image_size
+        self.sizes, self._every = rotation or ((image_size,), 1)
         self.max_boxes = max_boxes
+        self.columns = samples.columns
         self.epoch = 0
-        self._class_map = class_map
-        self._augment = augment
+        self._samples = samples
         self._shuffle = shuffle
         self._seed = seed
         self._count = count
-        self._order: tuple[int, np.ndarray] | None = None
-        self._buffers = Recycler((batch_size, *image_size, 3))
+        self._repeats = repeats
+        self._mix_until = mix_until
+        self._order: tuple[int, np.ndarray, np.ndarray] | None = None
+        # One block serves every size; otherwise each would keep its own.
+        self._buffers = Recycler((batch_size * max(height * width * 3 for height, width in self.sizes),))
         # Several workers share the processors already.
         self._threads = Threads(max(1, min(MOST_THREADS, default_workers() // workers)))
-        self._plain_rows = self._all_rows() if augment is None else np.zeros((0, 5), np.float32)
 
     def __len__(self) -> int:
         # A short last batch would cost one more compilation and noisy batch statistics; the shuffle varies who is left
@@ -75,24 +82,40 @@ class Batches(keras.utils.PyDataset):
         return self._count // self.batch_size if drop else math.ceil(self._count / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        chosen = self.indices(index)
-        images = self._buffers.take()[: len(chosen)]
-        labels = np.zeros((len(chosen), self.max_boxes, 5), np.float32)
+        epoch = self.epoch
+        chosen, visits = (part[self._range(index)] for part in self._permutation(epoch))
+        size, mix = self._size(epoch, index), epoch < self._mix_until
+        images = self._buffers.take()[: len(chosen) * math.prod(size) * 3].reshape(len(chosen), *size, 3)
+        labels = np.zeros((len(chosen), self.max_boxes, self.columns), np.float32)
 
         def fill(slots: range) -> None:
             for slot in slots:
-                pixels, rows = self._one(int(chosen[slot]))
+                pixels, rows = self._samples.one(int(chosen[slot]), size, epoch, int(visits[slot]), mix)
                 _to_unit(pixels, images[slot])
                 labels[slot, : len(rows)] = rows[: self.max_boxes]
 
         self._threads.each(fill, len(chosen))
         return images, labels
 
+    def size(self, index: int) -> tuple[int, int]:
+        """(H, W) of batch `index` of the current epoch: each size once, in a random order, and again in another one."""
+        return self._size(self.epoch, index)
+
+    def _size(self, epoch: int, index: int) -> tuple[int, int]:
+        if len(self.sizes) == 1:
+            return self.sizes[0]
+        block = (epoch * len(self) + index) // self._every
+        cycle, place = divmod(block, len(self.sizes))
+        return self.sizes[np.random.default_rng((self._seed, SIZES, cycle)).permutation(len(self.sizes))[place]]
+
     def indices(self, index: int) -> np.ndarray:
         """Which images of the split batch `index` of the current epoch holds, int64."""
+        return self._permutation(self.epoch)[0][self._range(index)]
+
+    def _range(self, index: int) -> slice:
         if not 0 <= index < len(self):
             raise IndexError(f"batch {index} of {len(self)}")
-        return self._permutation()[index * self.batch_size : (index + 1) * self.batch_size]
+        return slice(index * self.batch_size, (index + 1) * self.batch_size)
 
     def ids(self, index: int) -> list[str]:
         """Names of these images."""
@@ -102,49 +125,13 @@ class Batches(keras.utils.PyDataset):
         """Turns to the next epoch; Keras calls it after every pass."""
         self.epoch += 1
 
-    def _permutation(self) -> np.ndarray:
-        if not self._shuffle:
-            return np.arange(self._count)
-        # A pair, read and written as one, so that no thread sees another epoch's order.
-        epoch, known = self.epoch, self._order
+    def _permutation(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """The images of an epoch in order, and how often each was there before."""
+        # A tuple, read and written as one, so that no thread sees another epoch's order.
+        known = self._order
         if known is None or known[0] != epoch:
-            known = self._order = (epoch, np.random.default_rng((self._seed, epoch)).permutation(self._count))
-        return known[1]
-
-    def _stored(self, index: int) -> np.ndarray:
-        """One image as it is stored, uint8 and read-only: a view of the file where that can be mapped."""
-        mapped = self.split.image_memmap
-        return self.split.images(index)[0] if mapped is None else np.asarray(mapped)[index]
-
-    def _one(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """One image at the input's size, uint8, and its rows (k, 5)."""
-        image = self._stored(index)
-        if self._augment is None:
-            first, end = self.split.offsets[index : index + 2]
-            return resize(image, self.image_size), self._plain_rows[first:end]
-        boxes, classes = self.split.boxes(index), self._class_map[self.split.classes(index)]
-        rng = np.random.default_rng((self._seed, self.epoch, index))
-        matrix = draw_transform(rng, self._augment, image.shape[:2], self.image_size)
-        image = shift_colours(rng, transform_image(image, matrix, self.image_size), self._augment)
-        visible, pixels = self._augment.min_visible, self._augment.min_pixels
-        boxes, kept = transform_boxes(boxes, matrix, self.image_size, visible, pixels)
-        rows = self._rows(boxes[kept], classes[kept])
-        # Objects before DontCare regions, so that a short `max_boxes` cuts the latter first.
-        return image, rows[np.argsort(rows[:, 4] == DONTCARE, kind="stable")]
-
-    def _rows(self, boxes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-        """Rows x, y, w, h, class, float64 (k, 5) relative to the image, of xyxy boxes in pixels of the input."""
-        height, width = self.image_size
-        rows = np.concatenate([box_tools.xyxy_to_cxcywh(boxes), classes[:, None]], axis=1, dtype=np.float64)
-        rows[:, :4] /= (width, height, width, height)
-        return rows
-
-    def _all_rows(self) -> np.ndarray:
-        """Rows of all boxes of the split as they are without augmentation, float32 (m, 5), in the order of `_one`."""
-        boxes = box_tools.scale(self.split.all_boxes, self.split.image_size, self.image_size)
-        rows = self._rows(boxes, self._class_map[self.split.all_classes])
-        image = np.repeat(np.arange(len(self.split)), np.diff(self.split.offsets))
-        return rows[np.lexsort((rows[:, 4] == DONTCARE, image))].astype(np.float32)
+            known = self._order = (epoch, *epoch_order(self._count, self._shuffle, (self._seed, epoch), self._repeats))
+        return known[1], known[2]
 
 
 def batches(
@@ -160,6 +147,11 @@ def batches(
     max_boxes: int | None = None,
     workers: int = 1,
     limit: int | None = None,
+    sizes: Sequence[tuple[int, int]] | None = None,
+    sizes_every: int = 10,
+    weights: np.ndarray | None = None,
+    repeats: np.ndarray | None = None,
+    mix_until: float = math.inf,
 ) -> Batches:
     """Batches of images and true boxes for `fit`.
 
@@ -176,10 +168,18 @@ def batches(
         workers: batches prepared ahead at a time; 1 leaves that to TensorFlow. The images of one batch are shared
             between the processors in any case.
         limit: only the first so many images of the split.
+        sizes: (H, W) to rotate through at random (`data_tools.sizes.around`) instead of `input_size`.
+        sizes_every: batches of one size.
+        weights: how much each box of the split counts (`data_tools.weights`), (m,) from 0 up; adds a sixth column to
+            `true_boxes`, as mix-up does.
+        repeats: how often each image of the split is drawn, against others, (n,) above 0: with shuffling an epoch has
+            as many images as ever, some of them more than once and others not always.
+        mix_until: the first epoch without mosaic and mix-up.
 
     Returns:
         A `keras.utils.PyDataset` of `(images, true_boxes)`: float32 RGB in 0–1 (n, H, W, 3), and float32
-        (n, max_boxes, 5) rows x, y, w, h, class relative to the image, zero where unused; class −1 is DontCare.
+        (n, max_boxes, 5) rows x, y, w, h, class relative to the image, zero where unused; class −1 is DontCare. With
+        weights a sixth column holds them.
 
     Raises:
         InputError: for a bad file, split, size, class map or augmentation.
@@ -187,6 +187,7 @@ def batches(
     store = open_store(path) if not hasattr(path, "splits") else path
     view = store[split]
     counts = {"batch_size": batch_size, "workers": workers, "max_boxes": max_boxes, "limit": limit}
+    counts["sizes_every"] = sizes_every
     for name, value in counts.items():
         if value is not None and value < 1:
             raise InputError(f"{name} {value}", "a whole number of at least 1", f"raise {name}")
@@ -196,21 +197,39 @@ def batches(
     mapped = np.arange(count) if class_map is None else np.asarray(class_map, np.int64)
     if mapped.shape != (count,):
         raise InputError(f"class_map of shape {mapped.shape}", f"({count},), one a stored class", "map every class")
+    count = len(view) if limit is None else min(limit, len(view))
+    # Stored DontCare is −1, which indexes the last entry.
+    lookup = np.append(mapped, DONTCARE)
+    weights = _numbers("weights", weights, len(view.all_boxes), 0.0)
+    repeats = _numbers("repeats", repeats, len(view), 1e-9)
+    samples = Samples(view, lookup, _augment(augment), seed, count, weights)
     if max_boxes is None:
-        max_boxes = max(1, *(int(np.diff(store[name].offsets).max(initial=0)) for name in store.splits))
+        most = max(1, *(int(np.diff(store[name].offsets).max(initial=0)) for name in store.splits))
+        # What meets in one image must not push each other out, or be taught as background.
+        max_boxes = most * samples.most
     return Batches(
-        split=view,
+        samples=samples,
         batch_size=batch_size,
         image_size=store.image_size if input_size is None else _input_size(input_size),
-        # Stored DontCare is −1, which indexes the last entry.
-        class_map=np.append(mapped, DONTCARE),
-        augment=_augment(augment),
         shuffle=split == "train" if shuffle is None else shuffle,
         seed=seed,
         max_boxes=max_boxes,
         workers=workers,
-        count=len(view) if limit is None else min(limit, len(view)),
+        count=count,
+        rotation=([_input_size(size) for size in sizes], sizes_every) if sizes else None,
+        repeats=None if repeats is None else repeats[:count],
+        mix_until=mix_until,
     )
+
+
+def _numbers(name: str, given: np.ndarray | None, count: int, least: float) -> np.ndarray | None:
+    if given is None:
+        return None
+    array = np.asarray(given, np.float64)
+    if array.shape != (count,) or not (np.isfinite(array) & (array >= least)).all():
+        expected = f"{count} numbers of at least {least:g}"
+        raise InputError(f"{name} of shape {array.shape}", expected, "make them with data_tools.weights")
+    return array
 
 
 def _input_size(given: Sequence[int]) -> tuple[int, int]:

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data_tools.items import STRIDE, check_size
-from data_tools.pipeline import DONTCARE, batches
+from data_tools.pipeline import batches
+from data_tools.samples import DONTCARE
 from data_tools.store import Store, open_store
 from data_tools.targets import check_anchors, encode
 
@@ -77,6 +78,7 @@ class Yad2kData(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[Any, ...]:
         images, labels = self.feed[index]
+        labels = labels[..., :5]  # YAD2K knows no weights of boxes
         labels[labels[..., 4] == DONTCARE] = 0.0
         arrays = (images, labels, *encode(labels, self.anchors, self.grid))
         return (arrays, np.zeros(len(images), np.float32)) if self.for_fit else arrays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -91,11 +92,11 @@ class RunFolder:
 
     def _check_same(self, config: Any, ignore: tuple[str, ...]) -> None:
         new = yaml.safe_load(yaml.safe_dump(configs.to_dict(config)))
-        # An option that did not exist when the run was started had what is its default now.
-        defaults = {
-            each.name: configs.plain(each.default) for each in configs.settings(type(config)) if not each.required
-        }
-        old = {**yaml.safe_load(yaml.safe_dump(defaults)), **configs.read_yaml(self.path("config.yaml"))}
+        old = configs.read_yaml(self.path("config.yaml"))
+        # An option that did not exist when the run was started, nested ones too, had what is its default now. Where the
+        # file no longer makes a config, the keys that differ say why.
+        with contextlib.suppress(InputError):
+            old = yaml.safe_load(yaml.safe_dump(configs.to_dict(configs.from_mapping(type(config), old))))
         keys = [key for key in {**old, **new} if key not in ignore and old.get(key) != new.get(key)]
         if keys:
             shown = "; ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in keys)

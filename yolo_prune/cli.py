@@ -33,6 +33,13 @@ VERBS = (
         "yolo-prune kitti-eval label_2 results --json R.json",
     ),
     cli.Verb(
+        "ablate",
+        options.AblateConfig,
+        "yolo_prune.ablation:ablate",
+        "yolo_prune.ablation:table",
+        "yolo-prune ablate --config configs/ablation/kitti_tiny.yaml --data kitti.h5 --out runs/ablation",
+    ),
+    cli.Verb(
         "detect",
         options.DetectConfig,
         "yolo_prune.verbs_detect:detect",

@@ -49,6 +49,8 @@ def head_boxes(head, anchors: Sequence[Sequence[float]]):
     """
     height, width = ops.shape(head)[1:3]
     columns, rows = grid_offsets(height, width)
+    # Where a step is traced for any size these are integer tensors, which TensorFlow does not divide by.
+    height, width = ops.cast(height, "float32"), ops.cast(width, "float32")
     sizes = np.asarray(anchors, "float32")
     x = (columns + ops.sigmoid(head[..., 0])) / width
     y = (rows + ops.sigmoid(head[..., 1])) / height

@@ -31,7 +31,8 @@ class RegionLoss(keras.losses.Loss):
     image.
 
     `true_boxes` has shape (batch, max_boxes, 5): x, y, w, h, class, relative to the image; rows of zero width are
-    unused, class −1 is a DontCare region: a prediction that lies mostly inside one is not taught as background.
+    unused, class −1 is a DontCare region: a prediction that lies mostly inside one is not taught as background. A sixth
+    column may hold weights from 0 up: each multiplies what its true box adds to box, objectness and classification.
     `logits` has shape (batch, gh, gw, anchors · (5 + classes)). A class the head does not have makes the loss NaN.
 
     Args:
@@ -109,7 +110,8 @@ class RegionLoss(keras.losses.Loss):
         regions = ops.logical_and(valid, true_boxes[..., 4] < 0)
         valid = ops.logical_and(valid, true_boxes[..., 4] >= 0)
         targets = self._targets(true_boxes, valid, grid)
-        teach = ops.cast(targets["alive"], "float32")
+        alive = ops.cast(targets["alive"], "float32")
+        teach = alive * true_boxes[..., 5] if true_boxes.shape[-1] > 5 else alive
 
         overlap, intersection = _iou(predicted[:, :, None], true_boxes[:, None, :, :4])
         matched_cell = ops.any(
@@ -128,16 +130,17 @@ class RegionLoss(keras.losses.Loss):
             "box": ops.sum(teach * self._box(taught, true_boxes, targets), axis=1),
             "objectness": 0.5 * self.object_scale * ops.sum(teach * (goal - ops.sigmoid(taught[..., 4])) ** 2, axis=1),
             "background": 0.5 * self.noobject_scale * ops.sum(ops.where(background, objectness**2, 0.0), axis=1),
-            "classification": self.class_scale * ops.sum(ops.where(targets["alive"], surprise, 0.0), axis=1),
+            "classification": self.class_scale * ops.sum(ops.where(targets["alive"], teach * surprise, 0.0), axis=1),
             "prior": self._prior(flat, matched_cell),
-            "matched": ops.sum(teach, axis=1),
-            "iou_sum": ops.sum(teach * fit, axis=1),
-            "recalled": ops.sum(teach * ops.cast(fit > 0.5, "float32"), axis=1),
+            "matched": ops.sum(alive, axis=1),
+            "iou_sum": ops.sum(alive * fit, axis=1),
+            "recalled": ops.sum(alive * ops.cast(fit > 0.5, "float32"), axis=1),
         }
 
     def _targets(self, true_boxes, valid, grid) -> dict:
         """Cell, anchor and regression target of each true box (rule 3); which are not overwritten (rule 5)."""
-        height, width = grid
+        # Integer tensors where a step is traced for any size.
+        height, width = (ops.cast(side, "float32") for side in grid)
         x, y = true_boxes[..., 0] * width, true_boxes[..., 1] * height
         # Unused rows get width 1, so that no logarithm of zero reaches the gradient.
         w = ops.where(valid, true_boxes[..., 2] * width, 1.0)
@@ -148,7 +151,7 @@ class RegionLoss(keras.losses.Loss):
         common = ops.minimum(w[..., None], sizes[:, 0]) * ops.minimum(h[..., None], sizes[:, 1])
         size_iou = common / ((w * h)[..., None] + sizes[:, 0] * sizes[:, 1] - common)
         anchor = ops.argmax(size_iou, axis=-1)
-        key = (ops.cast(row, "int32") * width + ops.cast(column, "int32")) * len(sizes) + ops.cast(anchor, "int32")
+        key = ops.cast(row * width + column, "int32") * len(sizes) + ops.cast(anchor, "int32")
 
         order = ops.arange(ops.shape(true_boxes)[1])
         later = order[None, :] > order[:, None]
@@ -192,10 +195,10 @@ class RegionLoss(keras.losses.Loss):
 
 def _check_shapes(true_boxes, head) -> None:
     shape, images = tuple(true_boxes.shape), head.shape[0]
-    if len(shape) != 3 or shape[-1] != 5 or shape[1] == 0:
+    if len(shape) != 3 or shape[-1] not in (5, 6) or shape[1] == 0:
         raise ValueError(
             f"Received true boxes of shape {shape}; expected (batch, max_boxes, 5): x, y, w, h, class, with at"
-            " least one row an image; pad with rows of zeros."
+            " least one row an image, and a weight in a sixth column if any; pad with rows of zeros."
         )
     if None not in (shape[0], images) and shape[0] != images:
         raise ValueError(f"Received true boxes of {shape[0]} images and logits of {images}; expected as many of both.")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from run_tools.config import option, positional
 
@@ -97,3 +97,17 @@ class DemoConfig:
     epochs: int = option(16, help="passes over the training scenes", minimum=1)
     input: str = option("832x256", help="network input WxH, multiples of 32")
     seed: int = option(0, help="of scenes and training")
+
+
+@dataclass(frozen=True)
+class AblateConfig:
+    """Train a baseline and variants of it, several seeds each, and compare their AP50; goes on where it was cut off."""
+
+    data: Path = option(help="compiled HDF5 file")
+    out: Path = option(help="folder; holds VARIANT/seed-N, run folders of train")
+    base: dict[str, Any] = option({}, help="options of train for every run; in the YAML file")
+    variants: dict[str, dict[str, Any]] = option({}, help="name: options of train that it changes; in the YAML file")
+    weights: Path | None = option(None, help="warm start of every run, as in train")
+    seeds: tuple[int, ...] = option((0, 1, 2), help="one run of every variant each")
+    splits: tuple[str, ...] = option(("val", "test"), help="splits to judge the best checkpoints on")
+    classes: tuple[str, ...] = option(("car", "pedestrian", "cyclist"), help="classes in the table")

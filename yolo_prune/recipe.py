@@ -1,5 +1,6 @@
 """What a training is: data, network, stages. One frozen dataclass for YAML, the command line and Python."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,9 @@ from data_tools.augment import Augment
 from run_tools.config import option
 from run_tools.errors import InputError
 
-SCHEDULES = ("cosine", "constant")
+SCHEDULES = ("cosine", "constant", "darknet")
+NAMED = ("names", "except")
+"""Begin a `Stage.train` that lists layers."""
 
 
 @dataclass(frozen=True)
@@ -16,13 +19,19 @@ class Stage:
     """One part of a training: which layers learn, how long and how fast.
 
     Attributes:
-        train: "all"; "head", the last convolution; "top:N", the last N convolutions with their batch-norms; or "norm",
-            the batch-norms alone. A frozen batch-norm uses its stored statistics.
+        train: "all"; "head", the last convolution; "top:N", the last N convolutions with their batch-norms; "norm",
+            the batch-norms alone; "names:conv_8,norm_8,conv_9", the layers of these names, in which * and ? stand for
+            any characters; or "except:conv_1,norm_1", all others. A frozen batch-norm uses its stored statistics.
         epochs: passes over the training split, at least 1.
         learning_rate: the largest one of the stage.
-        schedule: "cosine", down to a hundredth at the end of the stage, or "constant".
-        warmup: steps that raise the learning rate from 0.
+        schedule: "cosine", down to a hundredth at the end of the stage; "constant"; or "darknet", constant up to
+            `steps`.
+        warmup: steps that raise the learning rate from 0, at most half of the stage: linearly, or with the schedule
+            "darknet" to the fourth power, its burn-in.
         prior_scale: `RegionLoss.prior_scale` during this stage; darknet's .01 steadies the first 12,800 images.
+        steps: of the schedule "darknet": from which on the learning rate is scaled; below 1 a fraction of the stage,
+            from 1 up the number of a step. The default is that of yolov2.cfg.
+        scales: of the schedule "darknet": the factor of each of `steps`.
     """
 
     train: str = "all"
@@ -31,6 +40,8 @@ class Stage:
     schedule: str = "cosine"
     warmup: int = 100
     prior_scale: float = 0.0
+    steps: tuple[float, ...] = (0.8, 0.9)
+    scales: tuple[float, ...] = (0.1, 0.1)
 
     def __post_init__(self):
         if self.epochs < 1 or not self.learning_rate > 0 or self.warmup < 0 or self.prior_scale < 0:
@@ -41,13 +52,16 @@ class Stage:
             )
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule {self.schedule!r}", f"one of {', '.join(SCHEDULES)}", "choose one")
+        if len({step < 1 for step in self.steps}) > 1 or any(step >= 1 and step % 1 for step in self.steps):
+            raise InputError(f"steps {self.steps}", "all fractions below 1, or all whole numbers", "choose one kind")
+        check_steps(self.steps, self.scales)
         check_train(self.train)
 
     @classmethod
     def parse(cls, text: str) -> "Stage":
         """From "all:50:1e-3" or "top:3:20:1e-4:constant": what trains, epochs, learning rate and schedule."""
         parts = text.split(":")
-        if parts[0] == "top" and len(parts) > 1:
+        if parts[0] in ("top", *NAMED) and len(parts) > 1:
             parts[:2] = [":".join(parts[:2])]
         if not 2 <= len(parts) <= 4:
             raise InputError(f"stage {text!r}", "WHAT:EPOCHS[:LEARNING_RATE[:SCHEDULE]]", "for example all:50:1e-3")
@@ -58,14 +72,26 @@ class Stage:
         return cls(parts[0], epochs, rate, parts[3] if len(parts) == 4 else cls.schedule)
 
 
+def check_steps(steps: Sequence[float], scales: Sequence[float]) -> None:
+    """InputError unless the steps are above 0 and in order, and each has a scale above 0."""
+    ordered = all(a <= b for a, b in zip(steps, steps[1:], strict=False)) and all(step > 0 for step in steps)
+    if not ordered or len(steps) != len(scales) or not all(scale > 0 for scale in scales):
+        raise InputError(
+            f"steps {', '.join(map(str, steps))} with scales {', '.join(map(str, scales))}",
+            "steps above 0 in order, and one scale above 0 for each",
+            "for example steps .8 .9 and scales .1 .1",
+        )
+
+
 def check_train(train: str) -> int | None:
     """N of "top:N", else None; InputError for anything that `Stage.train` does not name."""
-    if train in ("all", "head", "norm"):
+    kind, _, told = train.partition(":")
+    if train in ("all", "head", "norm") or (kind in NAMED and all(told.split(","))):
         return None
-    kind, _, count = train.partition(":")
-    if kind != "top" or not count.isdigit() or int(count) < 1:
-        raise InputError(f"train {train!r}", "all, head, top:N or norm", "for example top:5")
-    return int(count)
+    if kind != "top" or not told.isdigit() or int(told) < 1:
+        expected = "all, head, top:N, norm, names:LAYERS or except:LAYERS"
+        raise InputError(f"train {train!r}", expected, "for example top:5 or names:conv_8,conv_9")
+    return int(told)
 
 
 @dataclass(frozen=True)
@@ -88,18 +114,35 @@ class TrainConfig:
     anchor_count: int = option(5, help="anchors found by kmeans", minimum=1)
     anchor_balance: bool = option(False, help="each class counts as the square root of its number of boxes in kmeans")
     stages: tuple[Stage, ...] = option(
-        (Stage(),), help="WHAT:EPOCHS[:RATE[:SCHEDULE]] each; WHAT: all, head, top:N, norm"
+        (Stage(),), help="WHAT:EPOCHS[:RATE[:SCHEDULE]] each; WHAT: all, head, top:N, norm, names:A,B*, except:A,B*"
     )
     weights: Path | None = option(
         None, help="warm start: run folder, .keras, .npz in Keras layout, or name in the manifest"
     )
     new_head: bool = option(False, help="begin with a fresh head, whatever --weights has")
-    batch_size: int = option(16, help="images a step", minimum=1)
+    batch_size: int = option(16, help="images a batch", minimum=1)
+    accumulate: int = option(1, help="batches whose gradients make one step: a larger batch in less memory", minimum=1)
+    multi_scale: float = option(
+        0.0, help="train at inputs of --input's aspect, from 1/(1+X) to 1+X times its shorter side: .35", minimum=0.0
+    )
+    sizes: tuple[str, ...] | None = option(None, help="train at these inputs WxH instead")
+    sizes_every: int = option(10, help="batches of one size, with --multi-scale or --sizes", minimum=1)
+    class_balance: Literal["none", "weights", "images"] = option(
+        "none",
+        help="rare classes: weights, in the loss, by 1/√(boxes); images, those that hold them are shown more often",
+    )
+    occlusion_discount: float = option(
+        0.0, help="share of its weight in the loss that a wholly occluded object loses", minimum=0.0, maximum=1.0
+    )
+    truncation_discount: float = option(
+        0.0, help="share that an object loses that is wholly outside the image", minimum=0.0, maximum=1.0
+    )
     optimizer: Literal["adam", "sgd"] = option("adam", help="optimizer; sgd has momentum .9")
     weight_decay: float = option(0.0, help="decoupled weight decay of the kernels", minimum=0.0)
     clip_norm: float | None = option(10.0, help="global gradient norm above which gradients are scaled down")
     ema: float | None = option(None, help="momentum of the weights' averages, which are judged and saved: .998")
     augment: Augment | None = option(Augment(), help="random changes of training images; null for none")
+    mosaic_off: int = option(0, help="last epochs, without the mosaic and mix-up of --augment", minimum=0)
     monitor: Literal["val_ap50", "val_loss"] = option("val_ap50", help="what the best checkpoint is best by")
     monitor_every: int = option(1, help="epochs between validations", minimum=1)
     patience: int | None = option(None, help="stop after so many epochs without a better checkpoint", minimum=1)
@@ -117,6 +160,8 @@ class TrainConfig:
             raise InputError("no stages", "at least one", "for example --stages all:50:1e-3")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"ema {self.ema}", "a momentum between 0 and 1", "for example .998")
+        if self.sizes and self.multi_scale:
+            raise InputError("sizes and multi_scale", "one of the two", "leave one out")
 
 
 @dataclass(frozen=True)

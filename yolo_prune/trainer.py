@@ -12,7 +12,7 @@ import numpy as np
 
 from data_tools import anchors as anchor_tools
 from data_tools import stats
-from data_tools.pipeline import Batches, batches
+from data_tools.pipeline import Batches
 from data_tools.store import Store, open_store
 from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
 from run_tools.errors import InputError
@@ -24,6 +24,7 @@ from yolo_prune.averages import Averages, swap
 from yolo_prune.board import Board
 from yolo_prune.class_map import OWN, class_set, lookup_of, own_classes
 from yolo_prune.detector import YoloV2
+from yolo_prune.feeds import Feeds
 from yolo_prune.freeze import freeze
 from yolo_prune.loss import COMPONENTS, RegionLoss
 from yolo_prune.metrics import region_metrics
@@ -31,11 +32,9 @@ from yolo_prune.models import load_model
 from yolo_prune.monitor import Pictures, ValidationAP
 from yolo_prune.monitor_figures import Judgement
 from yolo_prune.network import STRIDE, check_image_size
+from yolo_prune.optimizers import optimizer_of
 from yolo_prune.recipe import Plan, Stage, TrainConfig
 from yolo_prune.transfer import transfer
-
-FINAL_RATE = 0.01
-"""Where the cosine ends, as a fraction of the stage's learning rate."""
 
 
 @contextlib.contextmanager
@@ -72,6 +71,7 @@ class Trainer:
         self.classes = own_classes(self.store) if config.classes == OWN else class_set(config.classes)
         self.lookup = lookup_of(self.classes, self.store)
         self.image_size = check_image_size(parse_size(config.input) if config.input else self.store.image_size)
+        self.feeds = Feeds(config, self.store, self.lookup, self.image_size, self.plan.epochs)
         self.model: YoloV2 = None  # type: ignore[assignment]  # made by `fit`
 
     def fit(self) -> dict[str, Any]:
@@ -172,7 +172,8 @@ class Trainer:
 
     def _run_stages(self, folder: RunFolder, state: dict[str, Any] | None) -> None:
         done = state["epoch"] if state else 0
-        feed = self._feed("train", self.config.augment)
+        feed = self.feeds.train()
+        shown = self.feeds.for_fit(self.model, feed)
         for index, stage in enumerate(self.plan.stages):
             end = self.plan.end(index)
             if done >= end:
@@ -189,8 +190,8 @@ class Trainer:
             if saved is not None:
                 self._go_on(saved)
             history = self.model.fit(
-                feed,
-                validation_data=self._feed("val", None),
+                shown,
+                validation_data=self.feeds.val(),
                 initial_epoch=done,
                 epochs=end,
                 callbacks=self._callbacks(folder, index, feed),
@@ -206,26 +207,12 @@ class Trainer:
         """Epochs, counted from 1, after which to validate: every `monitor_every` and the last one of the stage."""
         return sorted({*range(self.config.monitor_every, end, self.config.monitor_every), end})
 
-    def _feed(self, split: str, augment) -> Batches:
-        config = self.config
-        return batches(
-            self.store,
-            "train" if config.limit else split,
-            config.batch_size,
-            input_size=self.image_size,
-            class_map=self.lookup,
-            augment=augment,
-            shuffle=split == "train",
-            seed=config.seed,
-            workers=config.workers,
-            limit=config.limit,
-        )
-
     def _compile(self, stage: Stage, steps: int) -> None:
         names = freeze(self.model, stage.train)
         print(f"stage {stage.train}: {len(names)} layers learn, {stage.epochs} epochs of {steps} steps")
         loss = RegionLoss(self.model.anchors, self.model.num_classes, prior_scale=stage.prior_scale)
-        self.model.compile(self._optimizer(stage, steps), loss=loss, metrics=region_metrics(loss))
+        optimizer = optimizer_of(self.config, stage, stage.epochs * steps)
+        self.model.compile(optimizer, loss=loss, metrics=region_metrics(loss))
 
     def _go_on(self, saved: keras.optimizers.Optimizer) -> None:
         """Gives the new optimizer the saved one's state; the saved one itself has forgotten what not to decay."""
@@ -235,29 +222,6 @@ class Trainer:
             variable.assign(value)
         if self.config.ema:
             swap(self.model)
-
-    def _optimizer(self, stage: Stage, steps: int) -> keras.optimizers.Optimizer:
-        total, warmup = stage.epochs * steps, min(stage.warmup, stage.epochs * steps // 2)
-        rate: Any = stage.learning_rate
-        if stage.schedule == "cosine":
-            begin = {"initial_learning_rate": 0.0, "warmup_target": rate, "warmup_steps": warmup} if warmup else {}
-            rate = keras.optimizers.schedules.CosineDecay(
-                **{"initial_learning_rate": rate, "decay_steps": max(1, total - warmup), "alpha": FINAL_RATE, **begin}
-            )
-        common: dict[str, Any] = {
-            "global_clipnorm": self.config.clip_norm,
-            "weight_decay": self.config.weight_decay or None,
-        }
-        if self.config.ema:
-            common |= {"use_ema": True, "ema_momentum": self.config.ema}
-        if self.config.optimizer == "sgd":
-            optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(rate, momentum=0.9, **common)
-        else:
-            optimizer = keras.optimizers.Adam(rate, **common)
-        if self.config.weight_decay:
-            # Decay of scales and offsets would pull batch-norms towards switching their channels off.
-            optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-        return optimizer
 
     def _callbacks(self, folder: RunFolder, index: int, feed: Batches) -> list[keras.callbacks.Callback]:
         config, stage = self.config, self.plan.stages[index]

@@ -21,21 +21,21 @@ NAMES = ("car", "bus", "tram")
 LEVELS = np.arange(256, dtype=np.uint8)
 
 
-def write(path, splits, size=SIZE, encoded=False):
-    """A compiled file of `{split: [(image, [(box, class), ...]), ...]}`."""
+def write(path, splits, size=SIZE, encoded=False, names=NAMES):
+    """A compiled file of `{split: [(image, [(box, class, occlusion and truncation if any), ...]), ...]}`."""
     attributes: dict[str, object] = {
-        "schema": SCHEMA, "source": "test", "class_names": json.dumps(NAMES), "image_size": np.array(size, np.int32),
+        "schema": SCHEMA, "source": "test", "class_names": json.dumps(names), "image_size": np.array(size, np.int32),
         "created_by": "test",
     }  # fmt: skip
     columns, counts = {}, {}
     for split, samples in splits.items():
-        rows = [row for _, boxes in samples for row in boxes]
+        rows = [(*row, 0, 0.0)[:4] if len(row) == 2 else row for _, boxes in samples for row in boxes]
         counts[split] = len(samples)
         columns[split] = {
-            "boxes": np.array([box for box, _ in rows], np.float32).reshape(-1, 4),
-            "classes": np.array([kind for _, kind in rows], np.int16),
-            "truncated": np.zeros(len(rows), np.float32),
-            "occluded": np.zeros(len(rows), np.int8),
+            "boxes": np.array([box for box, *_ in rows], np.float32).reshape(-1, 4),
+            "classes": np.array([row[1] for row in rows], np.int16),
+            "truncated": np.array([row[3] for row in rows], np.float32),
+            "occluded": np.array([row[2] for row in rows], np.int8),
             "offsets": np.cumsum([0, *(len(boxes) for _, boxes in samples)], dtype=np.int64),
             "ids": fixed_text([f"{split}{index}" for index in range(len(samples))]),
             "original_size": np.full((len(samples), 2), size, np.int32),

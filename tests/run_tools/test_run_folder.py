@@ -31,6 +31,20 @@ class Train:
     seed: int = option(7, help="")
 
 
+@dataclass(frozen=True)
+class Inner:
+    old: int = 1
+    young: float = 0.5
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Holds others."""
+
+    inner: Inner = option(Inner(), help="")
+    several: tuple[Inner, ...] = option((Inner(),), help="")
+
+
 def test_create_writes_what_explains_the_run(tmp_path: Path) -> None:
     with RunFolder(tmp_path / "a" / "run").create(Train()) as folder:
         assert folder.path("config.yaml").read_text() == "out: run\nepochs: 3\nrates:\n- 0.1\n- 0.2\nseed: 7\n"
@@ -60,6 +74,17 @@ def test_an_option_younger_than_the_run_had_its_default(tmp_path: Path) -> None:
     RunFolder(tmp_path).create(Train()).close()
     with pytest.raises(InputError, match=r"rates: \[0.1, 0.2\] there, \[0.3\] now"):
         RunFolder(tmp_path).create(Train(rates=(0.3,)))
+
+
+def test_a_nested_option_younger_than_the_run_had_its_default(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("inner: {old: 2}\nseveral: [{old: 3}]\n")
+    RunFolder(tmp_path).create(Outer(inner=Inner(2), several=(Inner(3),))).close()
+    with pytest.raises(InputError, match=r"inner: .*'young': 0.5.* there, .*'young': 0.7.* now"):
+        RunFolder(tmp_path).create(Outer(inner=Inner(2, 0.7), several=(Inner(3),)))
+    # A key that has gone since is told, and not taken for a broken file.
+    (tmp_path / "config.yaml").write_text("inner: {old: 2, gone: 4}\n")
+    with pytest.raises(InputError, match="inner: .*'gone': 4.* there"):
+        RunFolder(tmp_path).create(Outer(inner=Inner(2)))
 
 
 def test_a_file_is_no_run_folder(tmp_path: Path) -> None:

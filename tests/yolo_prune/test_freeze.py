@@ -25,6 +25,11 @@ def tiny():
         ("top:3", ["conv_7", "norm_7", "conv_8", "norm_8", "conv_9"]),
         ("top:9", [*BLOCKS, "conv_9"]),
         ("norm", [f"norm_{i}" for i in range(1, 9)]),
+        ("names:conv_9", ["conv_9"]),
+        ("names:conv_1*,norm_?", ["conv_1", "norm_1", *(f"norm_{i}" for i in range(2, 9))]),
+        ("names:*_8,conv_9,conv_8", ["conv_8", "norm_8", "conv_9"]),
+        ("except:conv_[1-7],norm_[1-7]", ["conv_8", "norm_8", "conv_9"]),
+        ("except:norm_*", [f"conv_{i}" for i in range(1, 10)]),
     ],
 )
 def test_layers_that_learn(train, expected):
@@ -43,14 +48,29 @@ def test_the_last_of_the_full_network_are_those_of_the_cfg():
     assert "conv_19" not in freeze(model, "top:4")
 
 
-@pytest.mark.parametrize("train", ["top:10", "top:0", "top:", "top:-1", "top:x", "body", "", "heads"])
+@pytest.mark.parametrize(
+    "train", ["top:10", "top:0", "top:", "top:-1", "top:x", "body", "", "heads", "names:", "names:a,,b", "except"]
+)
 def test_other_words_are_told(train):
     with pytest.raises(InputError, match=repr(train)):
         freeze(tiny(), train)
 
 
+@pytest.mark.parametrize("train, told", [("names:conv_10", "conv_10"), ("except:conv_1,nrom_1", "nrom_1")])
+def test_a_name_that_no_layer_has_is_told(train, told):
+    model = tiny()
+    with pytest.raises(InputError, match=f"layer in train '{train}': '{told}'"):
+        freeze(model, train)
+    assert all(layer.trainable for layer in model.layers)
+
+
 @pytest.mark.parametrize(
-    "train, moved", [("top:2", {"conv_8", "norm_8", "conv_9"}), ("norm", {n for n in BLOCKS if "norm" in n})]
+    "train, moved",
+    [
+        ("top:2", {"conv_8", "norm_8", "conv_9"}),
+        ("norm", {n for n in BLOCKS if "norm" in n}),
+        ("names:conv_3,norm_5", {"conv_3", "norm_5"}),
+    ],
 )
 def test_frozen_layers_stay_as_they_are(train, moved):
     model = tiny()

@@ -101,6 +101,17 @@ def test_the_later_of_two_boxes_on_one_anchor_counts():
     assert value(one_image(whole, small), zeros()) == pytest.approx([1.106418], abs=1e-5)
 
 
+def test_a_weight_multiplies_what_its_box_teaches():
+    # 1.106418 as above, of which .3 is .331925; with weight 0 only the place is kept: no background, no cost.
+    boxes = one_image((0.25, 0.25, 0.5, 0.5, 0))
+    for weight, cost in ((1.0, 1.106418), (0.3, 0.331925), (2.0, 2.212836), (0.0, 0.0)):
+        weighted = np.concatenate([boxes, np.full((1, 1, 1), weight, np.float32)], axis=-1)
+        assert value(weighted, zeros()) == pytest.approx([cost], abs=1e-5)
+        # How well it fits is told all the same.
+        terms = RegionLoss(UNIT, 1).terms(weighted, zeros())
+        assert [float(terms[name][0]) for name in ("matched", "iou_sum")] == pytest.approx([1.0, 0.25])
+
+
 def test_a_centre_on_the_far_edge_belongs_to_the_last_cell():
     # x = y = 1 belong to cell 1 of 2. Its own box has the centre ¾, ¾ and sides of ½ like the truth: a quarter is
     # common, IoU ¼ / (1 + 1 − ¼) = 1/7.
@@ -146,6 +157,18 @@ def test_the_components_sum_to_the_loss():
     terms = {name: float(keras.ops.sum(part)) for name, part in loss.terms(rows[None], logits).items()}
     assert min(terms[name] for name in COMPONENTS) > 0
     assert sum(terms[name] for name in COMPONENTS) == pytest.approx(float(loss(rows[None], logits)), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_logits_cost_what_their_rounded_values_cost(dtype):
+    rows, logits, _ = scattered(7, 5, 2)
+    anchors = ((0.7, 0.8), (2.0, 1.5))
+    half = keras.ops.cast(logits, dtype)
+    expected = value(rows[None], keras.ops.convert_to_numpy(keras.ops.cast(half, "float32")), anchors, 3)
+    loss = RegionLoss(anchors, 3)
+    for found in (loss.call(rows[None], half)[0], loss(rows[None], half)):
+        assert keras.backend.standardize_dtype(found.dtype) == "float32"
+        assert float(found) == pytest.approx(expected[0], rel=1e-6)
 
 
 @pytest.mark.parametrize(

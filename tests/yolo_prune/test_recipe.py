@@ -18,8 +18,10 @@ from yolo_prune.recipe import Plan, Stage, TrainConfig, check_train
         ("all:50", Stage("all", 50)),
         ("all:50:1e-3", Stage("all", 50, 1e-3)),
         ("head:5:0.01:constant", Stage("head", 5, 0.01, "constant")),
-        ("norm:2:1e-4:cosine", Stage("norm", 2, 1e-4, "cosine")),
+        ("norm:2:1e-4:darknet", Stage("norm", 2, 1e-4, "darknet")),
         ("top:3:20", Stage("top:3", 20)),
+        ("names:conv_8,norm_*:20:1e-4", Stage("names:conv_8,norm_*", 20, 1e-4)),
+        ("except:conv_1:20", Stage("except:conv_1", 20)),
         ("top:3:20:1e-4:constant", Stage("top:3", 20, 1e-4, "constant")),
     ],
 )

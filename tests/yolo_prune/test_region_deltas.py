@@ -91,24 +91,25 @@ def image_deltas(boxes, head, anchors, options):
                 # 2: the prior, the cell's centre and the anchor's size
                 teach_box(j, i, n, (0.5, 0.5, 0.0, 0.0), options["prior_scale"])
 
-    for x, y, w, h, label in true:
+    for x, y, w, h, label, *weights in true:
+        share = weights[0] if weights else 1.0  # ours: of what this true box teaches; darknet has none
         # 3: the cell of the centre, the anchor of best size, the first of equals
         i, j = int(x * gw), int(y * gh)
         sizes = [iou((0, 0, w * gw, h * gh), (0, 0, *anchor)) for anchor in anchors]
         n = sizes.index(max(sizes))
         weight = 2 - w * h if options["box_weighting"] else 1.0
         target = (x * gw - i, y * gh - j, math.log(w * gw / anchors[n][0]), math.log(h * gh / anchors[n][1]))
-        teach_box(j, i, n, target, options["coord_scale"] * weight)
+        teach_box(j, i, n, target, share * options["coord_scale"] * weight)
         # 4: its objectness
         o = sigmoid(head[j, i, n, 4])
         wanted = iou(predicted(j, i, n), (x, y, w, h)) if options["rescore"] else 1.0
-        delta[j, i, n, 4] = options["object_scale"] * (wanted - o)
-        cost[j, i, n, 1] = 0.5 * options["object_scale"] * (wanted - o) ** 2
+        delta[j, i, n, 4] = share * options["object_scale"] * (wanted - o)
+        cost[j, i, n, 1] = share * 0.5 * options["object_scale"] * (wanted - o) ** 2
         # 5: its class; all of it overwrites what an earlier true box left in this place
         chances = softmax(head[j, i, n, 5:])
         for k in range(channels - 5):
-            delta[j, i, n, 5 + k] = options["class_scale"] * ((1.0 if k == int(label) else 0.0) - chances[k])
-        cost[j, i, n, 2] = -options["class_scale"] * math.log(chances[int(label)])
+            delta[j, i, n, 5 + k] = share * options["class_scale"] * ((1.0 if k == int(label) else 0.0) - chances[k])
+        cost[j, i, n, 2] = -share * options["class_scale"] * math.log(chances[int(label)])
 
     # 6: through the sigmoid
     for k in (0, 1, 4):
@@ -162,8 +163,11 @@ def gradients(loss, boxes, logits):
     return tape.gradient(values, variable).numpy(), values.numpy()
 
 
-def agree(seed, batch, grid, count, classes, twins, options):
+def agree(seed, batch, grid, count, classes, twins, options, weighted=False):
     boxes, logits, anchors = random_case(seed, batch, grid, count, classes, twins)
+    if weighted:
+        weights = np.random.default_rng(seed).choice([0.0, 0.3, 1.0, 2.5], (*boxes.shape[:2], 1))
+        boxes = np.concatenate([boxes, weights], axis=-1).astype(np.float32)
     delta, cost = literal(boxes, logits, anchors, classes, **options)
     gradient, value = gradients(RegionLoss(anchors, classes, **options), boxes, logits)
     np.testing.assert_allclose(gradient, -delta, rtol=1e-4, atol=1e-5)
@@ -195,9 +199,10 @@ OPTIONS = st.fixed_dictionaries(
     classes=st.integers(1, 4),
     twins=st.booleans(),
     options=OPTIONS,
+    weighted=st.booleans(),
 )
-def test_gradients_are_the_deltas_of_darknet(seed, batch, grid, count, classes, twins, options):
-    agree(seed, batch, grid, count, classes, twins, options)
+def test_gradients_are_the_deltas_of_darknet(seed, batch, grid, count, classes, twins, options, weighted):
+    agree(seed, batch, grid, count, classes, twins, options, weighted)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="takes gradients with TensorFlow's tape")
