@@ -101,7 +101,8 @@ def hyperparameters(config: Any, leave_out: Sequence[str] = ()) -> list[Hyperpar
 
     Returns:
         One entry an option, in the order of declaration. Lists are texts with blanks between the elements, and a list's
-        records are their values with ":" between, the way the command line takes them.
+        records are their values with ":" between, the way the command line takes them, up to the last that is not the
+        default.
     """
     return [found for found in _flat(type(config), config, "") if found.name.split("/")[0] not in leave_out]
 
@@ -117,14 +118,18 @@ def _flat(cls: type, config: Any, prefix: str) -> Iterator[Hyperparameter]:
         elif kind in (int, float):
             yield Hyperparameter(name, "number", value)
         else:
-            yield Hyperparameter(name, "text", None if value is None else _text(plain(value)))
+            yield Hyperparameter(name, "text", None if value is None else _text(value))
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, dict):
-        return ":".join(_text(item) for item in value.values())
-    if isinstance(value, list):
+    if dataclasses.is_dataclass(value):
+        parts = [(getattr(value, field.name), field.default) for field in dataclasses.fields(value)]
+        while len(parts) > 1 and parts[-1][0] == parts[-1][1]:
+            parts.pop()
+        return ":".join(_text(part) for part, _ in parts)
+    if isinstance(value, list | tuple):
         return " ".join(_text(item) for item in value)
+    value = plain(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -258,7 +258,7 @@ class Trainer:
             "best": state["best"],
             "best_epoch": state["best_epoch"],
             "seconds": round(sum(row.get("seconds", 0.0) for row in rows), 1),
-            "images": len(self.store["train"]),
+            "images": len(self.store["train"].ids[: self.config.limit]),
             "parameters": int(self.model.count_params()),
             "anchors": [list(np.round(pair, 3)) for pair in self.model.anchors],
         }

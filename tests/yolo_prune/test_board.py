@@ -47,7 +47,7 @@ def test_a_run_in_two_stages_and_a_resumed_one_are_described_once(folder, small_
     assert metadata.SESSION_END_INFO_TAG in events.Tags()["tensors"]
     content = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     options = metadata.parse_session_start_info_plugin_data(content).hparams
-    assert options["stages"].string_value == "head:1:0.001:cosine:100:0 all:2:0.001:cosine:100:0.01"
+    assert options["stages"].string_value == "head:1 all:2:0.001:cosine:100:0.01"
     assert options["augment/flip"].number_value == 0.5 and "out" not in options
     layout = Layout.FromString(events.Tensors("custom_scalars__config__")[0].tensor_proto.string_val[0])
     assert [chart.title for chart in layout.category[0].chart] == ["mean over the classes", "car"]

@@ -201,6 +201,7 @@ def test_a_few_images_can_be_learnt_by_heart(small, finished, small_h5, tmp_path
     # Validation, in the last epoch alone, is on the same images.
     assert [("val_loss" in row) for row in rows] == [False] * 19 + [True]
     assert (told["monitor"], told["best_epoch"], told["best"]) == ("val_loss", 19, rows[-1]["val_loss"])
+    assert told["images"] == 4
     lookup = class_set("merged").lookup(open_store(small_h5).class_names)
     images, boxes = batches(small_h5, "train", 4, input_size=(64, 96), class_map=lookup, shuffle=False)[0]
     loss = RegionLoss(trainer.model.anchors, 5)(boxes, trainer.model(images, training=False))
