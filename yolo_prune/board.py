@@ -49,7 +49,8 @@ class Board(keras.callbacks.Callback):
         prior = any(stage.prior_scale for stage in self.config.stages)
         values = [board.layout(charts(self.class_names, prior)), board.experiment(options, metrics, FIRST)]
         self._file.add([*values, board.session_start(options)], 0)
-        self._file.add_graph(board.graph(self.model, block_of))
+        # On cached features the head learns alone; the network is what it belongs to.
+        self._file.add_graph(board.graph(getattr(self.model, "detector", self.model), block_of))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the best value so far, so that the last one is that of `best.keras`."""

@@ -1,4 +1,4 @@
-"""Last and best checkpoints, written so that a kill at any moment loses at most the epoch it fell in."""
+"""Last and best checkpoints, written so that a kill at any moment loses at most the epochs since the last one."""
 
 import math
 import shutil
@@ -15,7 +15,7 @@ LAST = "last.keras"
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves the last epoch (with the optimizer) and the best one by `monitor`.
+    """Saves the last epoch (with the optimizer) and the best one by `monitor`, which may be later than the last saved.
 
     `state.json` names the checkpoint to resume from. It is replaced after the checkpoint is complete, and only then is
     the one before deleted, so there is a matching pair at every moment.
@@ -27,6 +27,8 @@ class Checkpoint(keras.callbacks.Callback):
         patience: stop the stage when the best is older than so many of its epochs; None: never.
         start: the epoch at which the stage begins.
         data: digest of the data, kept in the state so that a resumed run can compare; None: not kept.
+        every: epochs between checkpoints to resume from; the last one of the stage is always one.
+        end: the epoch at which the stage is done; None: unknown, every epoch is a checkpoint.
     """
 
     def __init__(
@@ -37,6 +39,8 @@ class Checkpoint(keras.callbacks.Callback):
         patience: int | None = None,
         start: int = 0,
         data: str | None = None,
+        every: int = 1,
+        end: int | None = None,
     ):
         super().__init__()
         self.folder = folder
@@ -45,18 +49,20 @@ class Checkpoint(keras.callbacks.Callback):
         self.patience = patience
         self.start = start
         self.data = data
+        self.every = every
+        self.end = end
+        self._state: dict[str, Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves, and stops the stage when it is out of patience."""
-        state = self.folder.read_state() or {}
+        state = self._state or self.folder.read_state() or {}
         best, best_epoch = state.get("best"), state.get("best_epoch")
         value = (logs or {}).get(self.monitor)
         if value is not None and math.isfinite(value) and self._better(float(value), best):
             best, best_epoch = float(value), epoch
             _save(self.model, self.folder.path(BEST))
         name = f"epoch-{epoch + 1:04d}.keras"
-        _save(self.model, self.folder.path(name))
-        state = {
+        self._state = state = {
             "checkpoint": name,
             "epoch": epoch + 1,
             "stage": self.stage,
@@ -67,12 +73,18 @@ class Checkpoint(keras.callbacks.Callback):
         }
         if self.data is not None:
             state["data"] = self.data
+        stop = out_of_patience(state, self.start, self.patience)
+        if stop:
+            self.model.stop_training = True
+        if stop or self.end in (None, epoch + 1) or (epoch + 1) % self.every == 0:
+            self._keep(name, state)
+
+    def _keep(self, name: str, state: dict[str, Any]) -> None:
+        _save(self.model, self.folder.path(name))
         self.folder.write_state(state)
         for old in self.folder.path().glob("epoch-*.keras"):
             if old.name != name:
                 old.unlink()
-        if out_of_patience(state, self.start, self.patience):
-            self.model.stop_training = True
 
     def _better(self, value: float, best: float | None) -> bool:
         if best is None:

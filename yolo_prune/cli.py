@@ -5,11 +5,13 @@ from collections.abc import Sequence
 
 from run_tools import cli
 from yolo_prune import options
+from yolo_prune.experiments import options as experiments
 from yolo_prune.recipe import TrainConfig
 from yolo_prune.verbs_kitti import KittiEval
 
 PROGRAM = "yolo-prune"
 _VERBS, _TABLES = "yolo_prune.verbs:", "yolo_prune.tables:"
+_STUDIES = "yolo_prune.experiments.studies:"
 VERBS = (
     cli.Verb(
         "train",
@@ -73,6 +75,27 @@ VERBS = (
         "yolo_prune.demo:demo",
         _TABLES + "demo_table",
         "yolo-prune demo --out runs/demo",
+    ),
+    cli.Verb(
+        "paper003",
+        experiments.Paper003Config,
+        "yolo_prune.experiments.paper003:paper003",
+        "yolo_prune.experiments.paper003:table",
+        "yolo-prune paper003 --data kitti.h5 --weights runs/source --out runs/paper003 --json R.json",
+    ),
+    cli.Verb(
+        "study anchors",
+        experiments.AnchorStudyConfig,
+        _STUDIES + "anchors",
+        _STUDIES + "table",
+        "yolo-prune study anchors --data kitti.h5 --out runs/anchors --weights tiny_coco.npz",
+    ),
+    cli.Verb(
+        "study depth",
+        experiments.DepthStudyConfig,
+        _STUDIES + "depth",
+        _STUDIES + "table",
+        "yolo-prune study depth --data kitti.h5 --out runs/depth --weights runs/source",
     ),
 )
 

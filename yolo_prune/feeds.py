@@ -40,8 +40,8 @@ class Feeds:
         else:
             self.sizes = around(image_size, config.multi_scale)
 
-    def train(self) -> Batches:
-        """Shuffled and augmented, with the weights, repetitions and sizes of the config."""
+    def train(self, shuffle: bool = True) -> Batches:
+        """Shuffled, or in the file's order, and augmented, with the weights, repetitions and sizes of the config."""
         config, view = self.config, self.store["train"]
         classes = np.append(self.lookup, DONTCARE)[view.all_classes]
         weights = box_weights.visible(view, config.occlusion_discount, config.truncation_discount)
@@ -49,6 +49,7 @@ class Feeds:
             weights *= box_weights.balanced(classes)
         return self._feed(
             "train",
+            shuffle=shuffle,
             augment=config.augment,
             sizes=self.sizes,
             sizes_every=config.sizes_every,

@@ -146,6 +146,17 @@ class TrainConfig:
     monitor: Literal["val_ap50", "val_loss"] = option("val_ap50", help="what the best checkpoint is best by")
     monitor_every: int = option(1, help="epochs between validations", minimum=1)
     patience: int | None = option(None, help="stop after so many epochs without a better checkpoint", minimum=1)
+    ap_every: int | None = option(
+        None, help="epochs between measurements of AP on the validation split; default: at every validation", minimum=1
+    )
+    save_every: int = option(1, help="epochs between checkpoints to resume from", minimum=1)
+    cache: Literal["float32", "float16", "off"] = option(
+        "float32",
+        help="how stages that train the head alone store the features of the frozen layers (docs/training.md)",
+    )
+    cache_variants: int | None = option(
+        None, help="with augmentation, such stages store so many variants of each image; default: none", minimum=1
+    )
     images_every: int = option(5, help="epochs between pictures in TensorBoard", minimum=1)
     mixed_precision: bool = option(False, help="float16 compute on a GPU, float32 head and loss")
     distribute: Literal["none", "mirrored", "multihost"] = option("none", help="several GPUs, or several hosts (JAX)")

@@ -18,7 +18,7 @@ from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
 from run_tools.errors import InputError
 from run_tools.files import parse_size
 from run_tools.folder import RunFolder
-from yolo_prune import checkpoint, distribution
+from yolo_prune import cached, checkpoint, distribution
 from yolo_prune.anchors import as_anchors
 from yolo_prune.averages import Averages, swap
 from yolo_prune.board import Board
@@ -100,6 +100,7 @@ class Trainer:
                     folder.truncate(lambda row: False)
                 if not (state and state["finished"]):
                     self._run_stages(folder, state)
+                    cached.clear(folder.path("features"))
                     checkpoint.finish(folder)
                 return self._summary(folder)
 
@@ -189,23 +190,27 @@ class Trainer:
             self._compile(stage, len(feed))
             if saved is not None:
                 self._go_on(saved)
-            history = self.model.fit(
-                shown,
-                validation_data=self.feeds.val(),
+            ordered, val = self.feeds.train(shuffle=False), self.feeds.val()
+            learner, train, val = cached.prepare(
+                self.model, stage, feed, ordered, val, folder.path("features"), self.config
+            )
+            history = learner.fit(
+                shown if train is feed else train,
+                validation_data=val,
                 initial_epoch=done,
                 epochs=end,
-                callbacks=self._callbacks(folder, index, feed),
-                validation_freq=self._validated(end),
+                callbacks=self._callbacks(folder, index, train),
+                validation_freq=self._validated(end, self.config.monitor_every),
                 shuffle=False,
                 verbose=self.verbose,
             )
             done = end
-            if self.model.stop_training and len(history.epoch) < stage.epochs:
+            if learner.stop_training and len(history.epoch) < stage.epochs:
                 print(f"stage {stage.train}: no better checkpoint for {self.config.patience} epochs")
 
-    def _validated(self, end: int) -> list[int]:
-        """Epochs, counted from 1, after which to validate: every `monitor_every` and the last one of the stage."""
-        return sorted({*range(self.config.monitor_every, end, self.config.monitor_every), end})
+    def _validated(self, end: int, every: int) -> list[int]:
+        """Epochs, counted from 1, after which to validate: every so many and the last one of the stage."""
+        return sorted({*range(every, end, every), end})
 
     def _compile(self, stage: Stage, steps: int) -> None:
         names = freeze(self.model, stage.train)
@@ -223,13 +228,16 @@ class Trainer:
         if self.config.ema:
             swap(self.model)
 
-    def _callbacks(self, folder: RunFolder, index: int, feed: Batches) -> list[keras.callbacks.Callback]:
+    def _callbacks(
+        self, folder: RunFolder, index: int, feed: Batches | cached.CachedBatches
+    ) -> list[keras.callbacks.Callback]:
         config, stage = self.config, self.plan.stages[index]
         split = "train" if config.limit else "val"
         logdir = folder.path("tensorboard")
         names = self.classes.names
-        validated = self._validated(self.plan.end(index))
-        validation = ValidationAP(self.store, split, self.lookup, names, validated, config.limit)
+        end = self.plan.end(index)
+        judged = self._validated(end, config.ap_every or config.monitor_every)
+        validation = ValidationAP(self.store, split, self.lookup, names, judged, config.limit)
         found: list[keras.callbacks.Callback] = [
             # Keras ends an epoch of the feed once more when it builds metrics; the epoch must not depend on that.
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(feed, "epoch", epoch)),
@@ -240,7 +248,14 @@ class Trainer:
             Pictures(logdir / "pictures", self.store, split, self.lookup, names, config.images_every),
             Judgement(logdir / "pictures", validation, config.images_every),
             checkpoint.Checkpoint(
-                folder, config.monitor, index, config.patience, self.plan.starts[index], self.store.digest()
+                folder,
+                config.monitor,
+                index,
+                config.patience,
+                self.plan.starts[index],
+                self.store.digest(),
+                config.save_every,
+                end,
             ),
             Board(folder, config, validation.counted, last=index == len(self.plan.stages) - 1),
         ]

@@ -117,7 +117,7 @@ def _arrays(source: str | Path | keras.Model) -> tuple[dict[str, np.ndarray], ke
     if not isinstance(source, keras.Model):
         path = Path(source)
         if path.suffix == ".npz":
-            return _from_npz(path), None
+            return read_npz(path), None
         source = load_model(path)
     arrays = {
         _key(layer, _variable_name(variable)): keras.ops.convert_to_numpy(variable)
@@ -127,7 +127,12 @@ def _arrays(source: str | Path | keras.Model) -> tuple[dict[str, np.ndarray], ke
     return arrays, source
 
 
-def _from_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a `.npz` in Keras layout by our layers' names, `conv_1/kernel` and so on.
+
+    Raises:
+        InputError: when there is no such file, or it is no archive of arrays.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file", "a .npz of weights", "check --weights")
     try:

@@ -68,7 +68,7 @@ def test_help_is_quick_and_loads_no_framework():
 def test_every_example_is_a_valid_command_line(verb):
     from run_tools import parsing
 
-    parsed, _ = parsing.parse(verb.config, verb.name, verb.example.split()[2:])
+    parsed, _ = parsing.parse(verb.config, verb.name, verb.example.split()[1 + len(verb.name.split()) :])
     assert isinstance(parsed, verb.config)
 
 

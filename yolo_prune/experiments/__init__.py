@@ -1,0 +1,1 @@
+"""Experiments that other people's papers describe or ask for, each one command."""
