@@ -153,5 +153,5 @@ def parse_size(text: str) -> tuple[int, int]:
     width = int(match[1]) if match else 0
     height = int(match[2]) if match and match[2] else width
     if width < 1 or height < 1:
-        raise InputError(f"size {text!r}", "WIDTHxHEIGHT in pixels", "write it like 1242x375")
+        raise InputError(f"size {text!r}", "WIDTHxHEIGHT in pixels", "write it like 1248x384")
     return height, width

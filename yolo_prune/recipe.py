@@ -46,9 +46,10 @@ class Stage:
     def __post_init__(self):
         if self.epochs < 1 or not self.learning_rate > 0 or self.warmup < 0 or self.prior_scale < 0:
             raise InputError(
-                f"stage {self}",
-                "epochs of at least 1, a learning rate above 0, warmup and prior_scale from 0",
-                "mend it",
+                f"stage {self.train} of {self.epochs} epochs, learning rate {self.learning_rate:g}, "
+                f"warmup {self.warmup}, prior_scale {self.prior_scale:g}",
+                "at least one epoch, a learning rate above 0, warmup and prior_scale from 0",
+                "for example all:50:1e-3",
             )
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule {self.schedule!r}", f"one of {', '.join(SCHEDULES)}", "choose one")

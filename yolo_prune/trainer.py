@@ -134,6 +134,8 @@ class Trainer:
         result = transfer(self.model, self.config.weights, head=not self.config.new_head)
         head = self.model.layers[-1].name
         other = [result.skipped[head]] if head in result.skipped else list(result.notes)
+        if head in result.loaded and not result.described and self.config.anchors == "kmeans":
+            other = ["it does not say its anchors, and these were just found by k-means"]
         if other and not self.config.new_head:
             raise InputError(
                 f"{self.config.weights} with another head ({other[0]})",

@@ -24,11 +24,13 @@ class Transfer:
         loaded: names of layers whose every variable was set.
         skipped: layer name → why it kept its own weights.
         notes: what else there is to know, such as other anchors.
+        described: whether the source says what its anchors are; a `.npz` does not.
     """
 
     loaded: tuple[str, ...]
     skipped: dict[str, str]
     notes: tuple[str, ...] = ()
+    described: bool = True
 
 
 def transfer(model: YoloV2, source: str | Path | keras.Model, head: bool = True) -> Transfer:
@@ -73,7 +75,7 @@ def transfer(model: YoloV2, source: str | Path | keras.Model, head: bool = True)
             f"{source}: no layer fits ({first[0]}: {first[1]})", "weights of this network", "check --widths"
         )
     notes = _other_anchors(model, origin) if model.layers[-1].name in loaded else ()
-    return Transfer(tuple(loaded), skipped, notes)
+    return Transfer(tuple(loaded), skipped, notes, getattr(origin, "anchors", None) is not None)
 
 
 def _other_classes(model: YoloV2, origin: keras.Model | None) -> dict[str, str]:

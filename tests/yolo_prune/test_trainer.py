@@ -281,6 +281,24 @@ def test_balanced_anchors_weigh_the_heads_classes(small, small_h5, tmp_path, fit
     np.testing.assert_allclose(seen[1], expected)
 
 
+def test_a_head_that_does_not_say_its_anchors_needs_them_named(small, small_h5, tmp_path, fits, make_detector):
+    source = make_detector(anchors="0.8,0.6;0.3,0.8", widths=(4,) * 8)
+    names = {"conv": "conv2d", "norm": "batch_normalization"}
+    arrays = {}
+    for layer in source.layers:
+        for variable in layer.weights:
+            kind, number = layer.name.split("_")
+            arrays[f"{names[kind]}_{number}/{variable.name}"] = keras.ops.convert_to_numpy(variable)
+    np.savez(tmp_path / "w.npz", **arrays)
+    options = {"weights": tmp_path / "w.npz", "stages": (Stage("all", 1),)}
+    with pytest.raises(InputError, match="does not say its anchors.*--new-head"):
+        Trainer(small(small_h5, tmp_path / "found", **options), verbose=0).fit()
+    trainer = Trainer(small(small_h5, tmp_path / "named", anchors="0.8,0.6;0.3,0.8", **options), verbose=0)
+    trainer.fit()
+    np.testing.assert_array_equal(trainer.model.layers[-1].get_weights()[0], source.layers[-1].get_weights()[0])
+    Trainer(small(small_h5, tmp_path / "fresh", new_head=True, **options), verbose=0).fit()
+
+
 @pytest.mark.parametrize("train, told", [("top:3", "conv_1, conv_2, conv_3, conv_4, conv_5, conv_6"), ("all", None)])
 def test_layers_that_stay_random_are_told(small, small_h5, tmp_path, fits, capsys, train, told):
     Trainer(small(small_h5, tmp_path / "run", stages=(Stage(train, 1),)), verbose=0).fit()
