@@ -17,10 +17,9 @@ def swap(model: keras.Model) -> None:
 
     In a model that masks hold, pruned weights are zero afterwards: optimizers average weights before they mask them.
     """
-    optimizer = model.optimizer
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of a loss-scaling optimizer
-    pairs = zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
-    for weight, average in pairs:
+    averages = holding.averages_of(model)
+    for weight in model.trainable_variables:
+        average = averages[id(weight)]
         raw = keras.ops.convert_to_numpy(weight).copy()
         weight.assign(average)
         average.assign(raw)

@@ -11,7 +11,7 @@ Source: the third recipe of paper 003, section 5.1.1, trains the top layer for 5
 import hashlib
 import shutil
 import sys
-from collections.abc import Container
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,13 @@ class CachedHead(keras.Model):
 
 
 def prepare(
-    model: YoloV2, stage: Stage, train: Batches, ordered: Batches, val: Batches, folder: Path, config: TrainConfig
+    model: YoloV2,
+    stage: Stage,
+    train: Batches,
+    ordered: Callable[[], Batches],
+    val: Batches,
+    folder: Path,
+    config: TrainConfig,
 ):
     """What a stage calls `fit` on, and the feeds for it.
 
@@ -117,7 +123,7 @@ def prepare(
         model: compiled for the stage, its other layers frozen.
         stage: how long it takes.
         train: feed of the training split.
-        ordered: the same images and augmentations without the shuffle.
+        ordered: makes a feed of the same images and augmentations without the shuffle, where it is needed.
         val: feed of the validation split, neither shuffled nor augmented.
         folder: where features are kept; those that a run before left there are used again if they are the same.
         config: its `cache`, `cache_variants`, `augment`, `mosaic_off` and `distribute` decide whether features are
@@ -138,7 +144,7 @@ def prepare(
     body = keras.Model(model.inputs, model.layers[-1].input)
     body.jit_compile = model.jit_compile
     wanted = {}
-    for name, feed, count in (("train", ordered, min(variants, stage.epochs)), ("val", val, 1)):
+    for name, feed, count in (("train", ordered(), min(variants, stage.epochs)), ("val", val, 1)):
         wanted[folder / f"{name}-{_key(model, feed, config.cache, count)}"] = (feed, count)
     clear(folder, keep=wanted)
     sizes = {made: _bytes(body, feed, config.cache, count) for made, (feed, count) in wanted.items()}

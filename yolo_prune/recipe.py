@@ -160,6 +160,7 @@ class TrainConfig:
     )
     images_every: int = option(5, help="epochs between pictures in TensorBoard", minimum=1)
     mixed_precision: bool = option(False, help="float16 compute on a GPU, float32 head and loss")
+    cpu_bfloat16: bool = option(False, help="convolutions in bfloat16 on CPUs that have it: up to twice as fast")
     distribute: Literal["none", "mirrored", "multihost"] = option("none", help="several GPUs, or several hosts (JAX)")
     seed: int = option(0, help="of weights, shuffling and augmentation")
     workers: int = option(1, help="threads that prepare batches", minimum=1)

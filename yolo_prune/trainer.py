@@ -4,6 +4,7 @@ Source: paper 003, section 5.1 and appendix A.2.
 """
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from data_tools import anchors as anchor_tools
 from data_tools import stats
 from data_tools.pipeline import Batches
 from data_tools.store import Store, open_store
+from run_tools import cpu
 from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
 from run_tools.errors import InputError
 from run_tools.files import parse_size
@@ -38,13 +40,14 @@ from yolo_prune.transfer import transfer
 
 
 @contextlib.contextmanager
-def _precision(mixed: bool) -> Iterator[None]:
-    """Within: float16 compute where asked for. After: what the process had before."""
+def _precision(mixed: bool, cpu_bfloat16: bool) -> Iterator[None]:
+    """Within: float16 compute, or bfloat16 convolutions, where asked for. After: what the process had before."""
     before = keras.config.dtype_policy()
     try:
         if mixed:
             keras.config.set_dtype_policy("mixed_float16")
-        yield
+        with cpu.bfloat16_convolutions(cpu_bfloat16):
+            yield
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -87,7 +90,8 @@ class Trainer:
         """
         folder = RunFolder(self.config.out)
         keras.utils.set_random_seed(self.config.seed)
-        with distribution.scope(self.config.distribute), _precision(self.config.mixed_precision):
+        precision = _precision(self.config.mixed_precision, self.config.cpu_bfloat16)
+        with distribution.scope(self.config.distribute), precision:
             if folder.read_state() is None:
                 # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
                 self._start()
@@ -192,9 +196,9 @@ class Trainer:
             self._compile(stage, len(feed))
             if saved is not None:
                 self._go_on(saved)
-            ordered, val = self.feeds.train(shuffle=False), self.feeds.val()
+            ordered = functools.partial(self.feeds.train, shuffle=False)
             learner, train, val = cached.prepare(
-                self.model, stage, feed, ordered, val, folder.path("features"), self.config
+                self.model, stage, feed, ordered, self.feeds.val(), folder.path("features"), self.config
             )
             history = learner.fit(
                 shown if train is feed else train,
@@ -216,6 +220,7 @@ class Trainer:
 
     def _compile(self, stage: Stage, steps: int) -> None:
         names = freeze(self.model, stage.train)
+        cpu.fuse_batch_norm(self.model)
         print(f"stage {stage.train}: {len(names)} layers learn, {stage.epochs} epochs of {steps} steps")
         loss = RegionLoss(self.model.anchors, self.model.num_classes, prior_scale=stage.prior_scale)
         optimizer = optimizer_of(self.config, stage, stage.epochs * steps)

@@ -10,27 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
-from prune_tools import graph
 from prune_tools.graph import Graph
-
-
-@keras.saving.register_keras_serializable(package="test_oracle")
-class Reorg(layers.Layer):
-    """darknet's reorg by 2."""
-
-    def call(self, x):
-        height, width, channels = x.shape[1:]
-        x = ops.reshape(ops.transpose(x, (0, 3, 1, 2)), (-1, channels // 4, height, 2, width, 2))
-        x = ops.reshape(ops.transpose(x, (0, 3, 5, 1, 2, 4)), (-1, 4 * channels, height // 2, width // 2))
-        return ops.transpose(x, (0, 2, 3, 1))
-
-
-def _rule(call):
-    call.tie(call.inputs[0].reshape(-1, 4))
-    return np.tile(call.inputs[0], 4)
-
-
-graph.register(Reorg, _rule)
+from yolo_prune.darknet import Reorg
 
 
 def random_model(seed: int) -> keras.Model:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from prune_tools import graph, statistics, surgery
+from prune_tools import statistics, surgery
 from run_tools.errors import InputError
+from yolo_prune.darknet import Reorg
 
 
 def data(*shape, seed=0):
@@ -143,22 +144,7 @@ def test_bad_wishes_are_one_line(units, options, told):
         surgery.remove(small(), units, **options)
 
 
-@keras.saving.register_keras_serializable(package="test_surgery")
-class Reorg(layers.Layer):
-    def call(self, x):
-        height, width, channels = x.shape[1:]
-        x = ops.reshape(ops.transpose(x, (0, 3, 1, 2)), (-1, channels // 4, height, 2, width, 2))
-        x = ops.reshape(ops.transpose(x, (0, 3, 5, 1, 2, 4)), (-1, 4 * channels, height // 2, width // 2))
-        return ops.transpose(x, (0, 2, 3, 1))
-
-
-def _reorg_rule(call):
-    call.tie(call.inputs[0].reshape(-1, 4))
-    return np.tile(call.inputs[0], 4)
-
-
 def test_reorg_goes_in_aligned_blocks_of_four_and_nothing_else():
-    graph.register(Reorg, _reorg_rule)
     keras.utils.set_random_seed(0)
     x = keras.Input((4, 4, 3))
     y = Reorg(name="reorg")(layers.Conv2D(8, 1, name="a")(x))

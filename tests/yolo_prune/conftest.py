@@ -13,11 +13,13 @@ import pytest
 from data_tools.compiler import DataCompiler
 from data_tools.kitti import KittiExtractor
 from data_tools.store import open_store
+from run_tools.callbacks import JsonLines
 from yolo_prune.checkpoint import Checkpoint
 from yolo_prune.class_map import class_set
 from yolo_prune.detector import YoloV2
 from yolo_prune.recipe import Stage, TrainConfig
 from yolo_prune.records import Detections
+from yolo_prune.trainer import Trainer
 
 # Original sizes, stored size and network input all differ, and so do their aspects: (height, width).
 ORIGINAL = ((120, 200), (150, 240))
@@ -125,6 +127,26 @@ def small_config(h5: Path, out: Path, **changes) -> TrainConfig:
 def small() -> Callable[..., TrainConfig]:
     """The function that makes the config of a short training."""
     return small_config
+
+
+@pytest.fixture
+def train_cut_off(monkeypatch) -> Callable[[TrainConfig, int], None]:
+    """The function that starts a training which breaks at the end of an epoch, before its checkpoint."""
+
+    def run(chosen: TrainConfig, epoch: int) -> None:
+        log = JsonLines.on_epoch_end
+
+        def log_and_fail(self, now, logs=None):
+            if now == epoch:
+                raise RuntimeError("cut off")
+            log(self, now, logs)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(JsonLines, "on_epoch_end", log_and_fail)
+            with pytest.raises(RuntimeError, match="cut off"):
+                Trainer(chosen, verbose=0).fit()
+
+    return run
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Head stages on cached features: the same training as without them, and what a run needs of it besides."""
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -87,7 +88,8 @@ def prepared(config, folder):
     trainer = Trainer(config, verbose=0)
     trainer._start()
     trainer._compile(trainer.plan.stages[0], 3)
-    train, ordered, val = trainer.feeds.train(), trainer.feeds.train(shuffle=False), trainer.feeds.val()
+    train, val = trainer.feeds.train(), trainer.feeds.val()
+    ordered = functools.partial(trainer.feeds.train, shuffle=False)
     made = cached.prepare(trainer.model, trainer.plan.stages[0], train, ordered, val, folder, config)
     return made, (train, val), trainer.model
 

@@ -16,7 +16,6 @@ from data_tools.pipeline import Batches
 from data_tools.store import open_store
 from data_tools.weights import balanced, repeats
 from run_tools import config
-from run_tools.callbacks import JsonLines
 from run_tools.errors import InputError
 from yolo_prune.class_map import class_set, lookup_of
 from yolo_prune.detector import YoloV2
@@ -37,7 +36,9 @@ def values(variables):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts TensorFlow's traces")
-def test_sizes_rotate_in_one_trace_and_a_run_that_was_cut_off_ends_alike(small, small_h5, tmp_path, monkeypatch):
+def test_sizes_rotate_in_one_trace_and_a_run_that_was_cut_off_ends_alike(
+    small, small_h5, tmp_path, monkeypatch, train_cut_off
+):
     # Three batches an epoch, four of a size, two a step: sizes and steps go on over the ends of epochs.
     options = {"stages": (Stage("all", 6, 1e-2, "darknet", warmup=2),), "sizes": SIZES, "sizes_every": 4}
     options |= {"accumulate": 2, "ema": 0.8, "augment": Augment(mosaic=0.5, mixup=0.5), "mosaic_off": 1}
@@ -64,18 +65,8 @@ def test_sizes_rotate_in_one_trace_and_a_run_that_was_cut_off_ends_alike(small, 
     assert traced == [(None, None, None, 3)] * 2
     whole = dict(seen)
 
-    log = JsonLines.on_epoch_end
-
-    def log_and_fail(self, epoch, logs=None):
-        if epoch == 3:
-            raise RuntimeError("cut off")
-        log(self, epoch, logs)
-
     cut = small(small_h5, tmp_path / "cut", **options)
-    with monkeypatch.context() as patched:
-        patched.setattr(JsonLines, "on_epoch_end", log_and_fail)
-        with pytest.raises(RuntimeError, match="cut off"):
-            Trainer(cut, verbose=0).fit()
+    train_cut_off(cut, 3)
     seen.clear()
     Trainer(cut, verbose=0).fit()
     assert seen == {key: size for key, size in whole.items() if key[0] >= 3}

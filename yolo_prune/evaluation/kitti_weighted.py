@@ -13,7 +13,7 @@ import numpy as np
 
 from yolo_prune.evaluation.kitti import AVERAGED, DIFFICULTIES, MIN_OVERLAP, frames_of, match_of, scene_of
 from yolo_prune.evaluation.kitti_matching import SAMPLES, VALID, Match
-from yolo_prune.evaluation.weighted import CELLS, first_reaching
+from yolo_prune.evaluation.weighted import first_reaching, parts
 from yolo_prune.records import Detections, Truth
 
 KittiValues = dict[str, dict[str, dict[str, np.ndarray]]]
@@ -52,9 +52,7 @@ class Steps:
         """
         result = np.zeros((len(weights), SAMPLES))
         if len(self.found_scores):
-            step = max(1, CELLS // len(self.scores))
-            for start in range(0, len(weights), step):
-                part = slice(start, start + step)
+            for part in parts(len(weights), len(self.scores)):
                 result[part] = self._precision(weights[part])
         return result
 

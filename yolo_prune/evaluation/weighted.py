@@ -5,7 +5,7 @@ detection counts as often as its image occurs, and only sums and ranks have to b
 same for KITTI's metric.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,15 +48,19 @@ class Ranked:
         """
         totals = weights @ self.true
         result = np.zeros((len(weights), len(self.hits)))
-        step = max(1, CELLS // max(1, len(self.images)))
-        for start in range(0, len(weights), step):
-            part = slice(start, start + step)
+        for part in parts(len(weights), len(self.images)):
             needed = _hits_needed(totals[part])
             unfolded = weights[part][:, self.images]
             for k, (hits, kept) in enumerate(zip(self.hits, self.kept, strict=True)):
                 result[part, k] = _area(unfolded, hits, kept, needed)
         result[totals == 0] = np.nan
         return result
+
+
+def parts(replicates: int, width: int) -> Iterator[slice]:
+    """Slices of the replicates, each of at most `CELLS` numbers where a replicate unfolds to `width` of them."""
+    step = max(1, CELLS // max(1, width))
+    return (slice(start, start + step) for start in range(0, replicates, step))
 
 
 def _hits_needed(totals: np.ndarray) -> np.ndarray:
