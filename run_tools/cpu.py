@@ -1,6 +1,6 @@
 """Faster training on CPUs with the TensorFlow backend: fused batch normalisation, convolutions in bfloat16.
 
-Keras 3 composes batch normalisation of elementwise operations, which TensorFlow does not fuse without XLA, and XLA's own
+Keras 3 composes batch normalisation of elementwise operations, which TensorFlow does not fuse without XLA, and XLA's
 convolutions are slow on CPUs. TensorFlow's fused operation does the same in two passes over the memory.
 `benchmarks/training_cpu.py` says what both are worth.
 """
