@@ -53,7 +53,14 @@ VERBS = (
         options.ExportConfig,
         _VERBS + "export",
         _TABLES + "export_table",
-        "yolo-prune export --model runs/kitti --out exported --formats saved_model --nms",
+        "yolo-prune export --model runs/kitti --out exported --formats saved_model,litert,onnx,openvino --nms",
+    ),
+    cli.Verb(
+        "benchmark",
+        options.BenchmarkConfig,
+        "yolo_prune.benchmark:benchmark",
+        "prune_tools.comparison:table",
+        "yolo-prune benchmark --model runs/pruned --against runs/dense --json R.json",
     ),
     cli.Verb(
         "import-darknet",

@@ -1,12 +1,13 @@
-"""A detector as a SavedModel: the raw head, or finished detections."""
+"""A detector as files for other runtimes: the raw head, or finished detections."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_tools.image_files import resize
+from data_tools.image_files import read_rgb, resize
 from data_tools.scenes import street
 from prune_tools import export as exporter
 from run_tools.errors import InputError
@@ -25,8 +26,91 @@ last digits alone, two correct programs may keep different boxes."""
 CHECK_IMAGES = 2
 
 
+def export(
+    model: YoloV2,
+    folder: str | Path,
+    formats: Sequence[str],
+    nms: bool = False,
+    score: float = 0.005,
+    iou: float = 0.45,
+    limit: int = 100,
+    choices: exporter.Choices | None = None,
+    images: Sequence[str | Path] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Writes a detector in several formats, each read back by its runtime and compared before it counts.
+
+    LiteRT, ONNX and OpenVINO files take float32 RGB in 0–1 as `image`; the raw head any number of images, detections
+    (`nms`) one image. The compressed form is the Keras model itself, raw head and all.
+
+    Args:
+        model: the detector.
+        folder: where each format's file or folder is to be, see `prune_tools.export.FORMATS`.
+        formats: their names.
+        nms: decode and suppress inside, as `export_saved_model`.
+        score: least score kept, with `nms`.
+        iou: per-class suppression threshold, with `nms`.
+        limit: most detections an image, with `nms`.
+        choices: about the formats.
+        images: pictures to compare on; None: synthetic street scenes.
+
+    Returns:
+        For each format what `prune_tools.export.write` says of it, with `nms`, `input` and `class_names`.
+
+    Raises:
+        InputError: as `prune_tools.export.write`, or for pictures that cannot be read.
+    """
+    names = exporter.check_formats(formats, choices)
+    folder, requests = Path(folder), _requests(model, images)
+    about = {"nms": nms, "input": list(model.image_size)}
+    about["class_names"] = None if model.class_names is None else list(model.class_names)
+    told: dict[str, dict[str, Any]] = {}
+    for name in names:
+        if name == "saved_model":
+            told[name] = export_saved_model(model, folder / name, nms, score, iou, limit, images)
+        elif nms and name != "compressed":
+            told[name] = _write_detections(model, folder, name, score, iou, limit, choices, requests)
+        else:
+            inputs = {"image": requests["serving_default"]}
+            told[name] = exporter.write(folder, model, [name], _head(model), inputs, choices=choices)[name]
+        told[name] |= about | {"nms": nms and name != "compressed"}
+    return told
+
+
+def _head(model: YoloV2) -> exporter.Functions:
+    """The raw head of any number of images."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec([None, *model.image_size, 3], tf.float32, name="image")
+    return {"serving_default": (lambda image: {"logits": model(image, training=False)}, spec)}
+
+
+def _write_detections(
+    model: YoloV2, folder: Path, name: str, score: float, iou: float, limit: int, choices: Any, requests: Any
+) -> dict[str, Any]:
+    """One format with decoding and suppression inside, for one image."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec([1, *model.image_size, 3], tf.float32, name="image")
+    wanted = model.detect(requests["uint8"][:1], score, iou, limit)
+
+    def compare(answer: dict[str, np.ndarray], tolerance: float) -> tuple[float, int]:
+        if math.isinf(tolerance):  # with coarser numbers other boxes survive: there is no one difference
+            return math.nan, 0
+        return _compare_detections(wanted, answer, score, limit)
+
+    functions = {"serving_default": (_detections_of_one(model, score, iou, limit), spec)}
+    inputs = {"image": requests["serving_default"][:1]}
+    return exporter.write(folder, model, [name], functions, inputs, compare, choices)[name]
+
+
 def export_saved_model(
-    model: YoloV2, path: str | Path, nms: bool = False, score: float = 0.005, iou: float = 0.45, limit: int = 100
+    model: YoloV2,
+    path: str | Path,
+    nms: bool = False,
+    score: float = 0.005,
+    iou: float = 0.45,
+    limit: int = 100,
+    images: Sequence[str | Path] | None = None,
 ) -> dict[str, Any]:
     """Writes a SavedModel whose answers, read back, have been compared with the model's on synthetic street scenes.
 
@@ -41,10 +125,12 @@ def export_saved_model(
         score: least score kept, with `nms`.
         iou: per-class suppression threshold, with `nms`.
         limit: most detections an image, with `nms`.
+        images: pictures to compare on; None: synthetic street scenes.
 
     Returns:
-        `{"path", "nms", "input" (height, width), "class_names", "bytes", "max_difference", "compared"}`; the last is
-        how many detections, or values of the head, were compared.
+        `{"path", "nms", "input" (height, width), "class_names", "bytes", "zip_bytes", "max_difference", "tolerance",
+        "compared", "precision", "zeros"}`; `compared` is how many detections, or values of the head, were compared,
+        `zeros` what `prune_tools.export.kept` says.
 
     Raises:
         InputError: when the folder cannot be written or the reloaded model answers otherwise; `path` is then as before.
@@ -61,12 +147,12 @@ def export_saved_model(
         ),
     }
 
-    requests = _requests(model)
+    requests = _requests(model, images)
     wanted: Any = model.predict_on_batch(requests["serving_default"])
     if nms:
         wanted = model.detect(requests["uint8"], score, iou, limit)
 
-    def check(written: Path) -> tuple[float, int, int]:
+    def check(written: Path) -> dict[str, Any]:
         worst, compared = 0.0, 0
         for signature, images in requests.items():
             answer = exporter.run_saved_model(written, images, signature)
@@ -74,10 +160,18 @@ def export_saved_model(
                 _compare_detections(wanted, answer, score, limit) if nms else _compare_head(wanted, answer)
             )
             worst, compared = max(worst, difference), compared + count
-        return worst, compared, exporter.folder_bytes(written)
+        return {
+            "bytes": exporter.folder_bytes(written),
+            "zip_bytes": exporter.zip_bytes(written),
+            "max_difference": worst,
+            "tolerance": TOLERANCE,
+            "compared": compared,
+            "precision": model.dtype_policy.compute_dtype,
+            "zeros": exporter.zeros_kept(model, "saved_model", written),
+        }
 
     try:
-        difference, compared, size = exporter.saved_model(path, model, functions, check)
+        told = exporter.saved_model(path, model, functions, check)
     except _Differs as error:
         received = f"a SavedModel that answers otherwise than its model ({error})"
         raise InputError(received, "the same answers", "export it with the versions it was trained with") from None
@@ -86,14 +180,11 @@ def export_saved_model(
         "nms": nms,
         "input": list(model.image_size),
         "class_names": None if model.class_names is None else list(model.class_names),
-        "bytes": size,
-        "max_difference": difference,
-        "compared": compared,
+        **told,
     }
 
 
-class _Differs(Exception):
-    """Says how a reloaded model differs."""
+_Differs = exporter.Differs
 
 
 def _detections(model: YoloV2, score: float, iou: float, limit: int):
@@ -120,12 +211,59 @@ def _detections(model: YoloV2, score: float, iou: float, limit: int):
     return detect
 
 
-def _requests(model: YoloV2) -> dict[str, np.ndarray]:
-    """Signature → images to compare on. Streets, because a trained detector finds nothing in noise."""
-    height, width = model.image_size
-    size = (max(height, street.SMALLEST[0]), max(width, street.SMALLEST[1]))
-    scenes = [resize(street.render(0, index, size).image, model.image_size) for index in range(CHECK_IMAGES)]
-    pixels = np.stack(scenes)
+def _detections_of_one(model: YoloV2, score: float, iou: float, limit: int):
+    """Like `_detections` for one image, of operations that other runtimes have too.
+
+    Classes do not suppress each other because they are moved apart, each to a place of its own.
+    """
+    import tensorflow as tf
+
+    def detect(images):
+        boxes, scores = decode(model(images, training=False), model.anchors, model.num_classes)
+        half = boxes[0, :, 2:] / 2
+        corners = tf.clip_by_value(tf.concat([boxes[0, :, :2] - half, boxes[0, :, :2] + half], axis=-1), 0.0, 1.0)
+        places = 2.0 * tf.range(model.num_classes, dtype=tf.float32)
+        apart = tf.reshape(corners[:, None] + places[None, :, None], (-1, 4))
+        every = tf.reshape(scores[0], (-1,))
+        kept, count = tf.raw_ops.NonMaxSuppressionV4(
+            boxes=tf.gather(apart, [1, 0, 3, 2], axis=-1), scores=every, max_output_size=limit, iou_threshold=iou,
+            score_threshold=score, pad_to_max_output_size=True,
+        )  # fmt: skip
+        found = tf.range(limit) < count  # the places after them are padding
+        chosen = tf.where(found, kept, 0)
+        shown = tf.cast(found, tf.float32)
+        return {
+            "boxes": (tf.gather(corners, chosen // model.num_classes) * shown[:, None])[None],
+            "scores": (tf.gather(every, chosen) * shown)[None],
+            "classes": tf.where(found, chosen % model.num_classes, 0)[None],
+            "count": tf.reshape(count, (1,)),
+        }
+
+    return detect
+
+
+def check_images(model: YoloV2, images: Sequence[str | Path] | None = None) -> np.ndarray:
+    """Images to compare on, of the network's size.
+
+    Args:
+        model: the detector.
+        images: pictures; None: synthetic street scenes, because a trained detector finds nothing in noise.
+
+    Returns:
+        uint8 RGB, (n, H, W, 3).
+    """
+    if images:
+        pictures = [read_rgb(Path(path)) for path in images]
+    else:
+        height, width = model.image_size
+        size = (max(height, street.SMALLEST[0]), max(width, street.SMALLEST[1]))
+        pictures = [street.render(0, index, size).image for index in range(CHECK_IMAGES)]
+    return np.stack([resize(picture, model.image_size) for picture in pictures])
+
+
+def _requests(model: YoloV2, images: Sequence[str | Path] | None = None) -> dict[str, np.ndarray]:
+    """Signature → images to compare on."""
+    pixels = check_images(model, images)
     floats = pixels.astype(np.float32) / np.float32(255)
     if not np.isfinite(model.predict_on_batch(floats)).all():
         raise InputError("a model whose answers are not finite", "numbers", "train it again")

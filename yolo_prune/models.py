@@ -6,11 +6,13 @@ from pathlib import Path
 
 import keras
 
+from prune_tools.export import load_compressed
 from run_tools.errors import InputError
 from yolo_prune import detector, loss, manifest, metrics  # noqa: F401  (registers the classes that a saved model names)
 from yolo_prune.darknet import files as darknet_files
 
 BEST = "best.keras"
+COMPRESSED = ".kerasz"
 
 
 def model_file(source: str | Path) -> Path:
@@ -32,8 +34,8 @@ def load_model(source: str | Path, compile: bool = False) -> keras.Model:
     """A saved model, in Keras's safe mode.
 
     Args:
-        source: a run folder (its best checkpoint), a `.keras` file, or a name in the manifest of weights, whose files
-            are downloaded where they are not here yet.
+        source: a run folder (its best checkpoint), a `.keras` file, a `.kerasz` file of `export` (never compiled), or a
+            name in the manifest of weights, whose files are downloaded where they are not here yet.
         compile: restore optimizer and loss as well.
 
     Raises:
@@ -45,6 +47,8 @@ def load_model(source: str | Path, compile: bool = False) -> keras.Model:
             return darknet_files.load(files.cfg, files.weights, layers=files.entry.layers)
         source = files.model or source
     path = model_file(source)
+    if path.suffix == COMPRESSED:
+        return load_compressed(path)
     # Keras says "file not found" of an archive that was cut off.
     if not zipfile.is_zipfile(path):
         raise InputError(f"{path}, which is no whole .keras archive", "a .keras model of this project", "copy it again")

@@ -58,12 +58,39 @@ class ExportConfig:
     """Write a detector for other runtimes, checked after reading it back."""
 
     model: Path = option(help=MODEL_HELP)
-    out: Path = option(help="folder; holds one folder a format")
-    formats: tuple[Literal["saved_model"], ...] = option(("saved_model",), help="formats")
+    out: Path = option(help="folder; holds a file or folder a format")
+    formats: tuple[str, ...] = option(
+        ("saved_model",), help="any of saved_model, litert, onnx, openvino, compressed; commas or blanks between them"
+    )
     nms: bool = option(False, help="decode and suppress inside")
     score: float = option(0.005, help="least score, with --nms", minimum=0.0, maximum=1.0)
     iou: float = option(0.45, help="suppression threshold, with --nms", minimum=0.0, maximum=1.0)
     limit: int = option(100, help="most detections an image, with --nms", minimum=1)
+    images: tuple[Path, ...] | None = option(None, help="pictures to compare on; default: synthetic street scenes")
+    sparse: bool = option(True, help="LiteRT: store weights with many zeros sparsely")
+    bits: int = option(8, help="compressed: bits of a codebook, 1-8; 0: exact weights", minimum=0, maximum=8)
+    codec: Literal["zstd", "lzma"] = option("zstd", help="compressed: lzma needs no extra package")
+    tolerance: float | None = option(
+        None,
+        help="largest difference allowed, relative to the head's largest value; default: 1e-4, with codebooks .05",
+        minimum=0.0,
+    )
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """Write a detector in every format and compare bytes, latency, zeros and answers in one table."""
+
+    model: Path = option(help=MODEL_HELP)
+    against: Path | None = option(None, help="another detector of the same input, such as the dense one")
+    runtimes: tuple[str, ...] = option(
+        ("keras", "saved_model", "litert", "onnx", "openvino", "compressed"),
+        help="any of these; commas or blanks between them",
+    )
+    image: Path | None = option(None, help="picture to run on; default: a synthetic street scene")
+    threads: int | None = option(None, help="of each runtime; default: one a processor", minimum=1)
+    rounds: int = option(7, help="turns that each gets", minimum=1)
+    calls: int = option(5, help="calls a turn", minimum=1)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The verbs' results as text for people."""
 
+import math
 from typing import Any
 
 from yolo_prune.evaluation.tables import aligned
@@ -72,11 +73,26 @@ def evaluate_table(result: dict[str, Any]) -> str:
 
 def export_table(result: dict[str, Any]) -> str:
     """The result of `export`: one line a format."""
-    return "\n".join(
-        f"{name}: {told['path']}, {told['bytes'] / 1e6:.2f} MB, {'detections' if told['nms'] else 'the raw head'}; "
-        f"read back, {told['compared']} of them differ from the model's by at most {told['max_difference']:.1g}"
-        for name, told in result.items()
+    return "\n".join(_exported(name, told) for name, told in result.items())
+
+
+def _exported(name: str, told: dict[str, Any]) -> str:
+    zeros = told["zeros"]
+    line = (
+        f"{name}: {told['path']}, {told['bytes'] / 1e6:.2f} MB, zipped {told['zip_bytes'] / 1e6:.2f}, "
+        f"{'detections' if told['nms'] else 'the raw head'}; read back, {told['compared']} of them differ from the "
+        f"model's by at most {told['max_difference']:.1g} in {told['precision']} ({told['tolerance']:g} allowed)"
     )
+    if zeros["kept"] is not None:
+        line += f"; {zeros['kept']:.2%} of {zeros['zeros']:,} zeros kept"
+    line += ", weights bit for bit" if zeros["exact"] else ", other weights changed (batch-norm or codebooks)"
+    coarse = told.get("default_precision", told["precision"])
+    if coarse != told["precision"]:
+        line += f"\n  left to itself OpenVINO computes in {coarse} here"
+        apart = told["default_difference"]
+        line += "" if math.isnan(apart) else f" and differs by {apart:.1g}"
+        line += "; INFERENCE_PRECISION_HINT f32 prevents it"
+    return line
 
 
 def demo_table(result: dict[str, Any]) -> str:

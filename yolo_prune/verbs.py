@@ -181,11 +181,11 @@ def write_pictures(
 
 
 def export(options: ExportConfig) -> dict[str, Any]:
-    """Run `export`; one entry a format, see `export_saved_model`."""
-    from yolo_prune.export import export_saved_model
+    """Run `export`; one entry a format, see `yolo_prune.export.export`."""
+    from prune_tools.export import Choices, check_formats
+    from yolo_prune.export import export
 
-    model = load_detector(options.model)
-    return {
-        name: export_saved_model(model, options.out / name, options.nms, options.score, options.iou, options.limit)
-        for name in options.formats
-    }
+    choices = Choices(options.sparse, options.bits, options.codec, options.tolerance)
+    formats = check_formats(options.formats, choices)  # before the model is read
+    detections = (options.nms, options.score, options.iou, options.limit)
+    return export(load_detector(options.model), options.out, formats, *detections, choices, options.images)
