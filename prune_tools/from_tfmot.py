@@ -87,7 +87,7 @@ def load_weights(path: str | Path, model: keras.Model, by: str = "auto", masks: 
     for stored, place in pairs:
         matched += _weights(stored, place, found.path)
     zeros = weights = masked = 0
-    for name, array, mask, variable in matched:
+    for _, array, mask, variable in matched:
         if masks and mask is not None:
             kept = np.where(mask != 0, array, np.zeros((), array.dtype))
             masked += int(np.count_nonzero(array) - np.count_nonzero(kept))
@@ -134,9 +134,8 @@ def _paired(
     names, wanted = [layer.name for layer in layers], [place.name for place in places]
     unique = len(set(names)) == len(names) and len(set(wanted)) == len(wanted)
     agree = found.named and unique and set(names) == set(wanted)
-    if by == "name" or found.by_class:
-        if not agree:
-            raise _names_differ(found, names, wanted, unique)
+    if not agree and (by == "name" or found.by_class):
+        raise _names_differ(found, names, wanted, unique)
     if agree and by != "order" or found.by_class:
         known = {place.name: place for place in places}
         return [(layer, known[layer.name]) for layer in layers], "name"

@@ -86,7 +86,7 @@ def read(path: Path) -> Found:
 def _hdf5(path: Path, source: Any) -> Found:
     try:
         with h5py.File(source, "r") as file:
-            group = file["model_weights"] if "model_weights" in file else file
+            group = file.get("model_weights", file)
             if "layer_names" in group.attrs or "layer_names0" in group.attrs:
                 return _legacy(path, group)
             if "layers" in group:
@@ -154,7 +154,7 @@ def _numbered(path: Path, group: h5py.Group) -> Found:
 
 
 def _checkpoint(path: Path) -> Found:
-    """A SavedModel's variables or a checkpoint: the graph of objects says which weight is whose, but no layer's name."""
+    """A SavedModel's variables or a checkpoint: its graph of objects says whose each weight is, but no layer's name."""
     import tensorflow as tf
     from tensorflow.core.protobuf import trackable_object_graph_pb2
 
