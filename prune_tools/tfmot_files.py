@@ -105,20 +105,18 @@ def _legacy(path: Path, group: h5py.Group) -> Found:
     layers: dict[tuple[str, str], Stored] = {}
     dropped = 0
     for outer in _texts(group, "layer_names"):
-        inner = outer.removeprefix(f"{WRAPPER}_")
-        wrapped = outer != inner
         for full in _texts(group[outer], "weight_names"):
             owner, _, name = full.removesuffix(":0").rpartition("/")
             array = np.asarray(group[outer][full])
-            last = owner.split("/")[-1]
-            if last.startswith(WRAPPER) and _is_own(name):
-                dropped += 1
-                if name.startswith("mask"):
-                    layers.setdefault((outer, last.removeprefix(f"{WRAPPER}_")), Stored(inner)).masks.append(array)
+            # A layer that was wrapped before it was built has the wrapper's name in that of its own weights.
+            inner = (owner or outer).split("/")[-1].removeprefix(f"{WRAPPER}_")
+            layer = layers.setdefault((outer, inner), Stored(inner))
+            if not (outer.startswith(WRAPPER) and _is_own(name)):
+                layer.arrays[name] = array
                 continue
-            # The wrapped layer's own name may be lost in that of its weights, never in that of the wrapper.
-            layer = layers.setdefault((outer, last or inner), Stored(inner if wrapped else last or inner))
-            layer.arrays[name] = array
+            dropped += 1
+            if name.startswith("mask"):
+                layer.masks.append(array)
     return Found(path, [layer for layer in layers.values() if layer.arrays], True, False, dropped)
 
 
@@ -145,9 +143,8 @@ def _numbered(path: Path, group: h5py.Group) -> Found:
                 told = f"{path}, whose pruning wrappers are still there"
                 fix = "strip it (strip_pruning) or save it as .h5 (save_format='h5')"
                 raise InputError(told, "a .weights.h5 or .keras file without wrappers", fix)
-            layers.setdefault(owner.removesuffix("/vars"), Stored(owner.removesuffix("/vars"))).arrays[number] = (
-                np.asarray(item)
-            )
+            owner = owner.removesuffix("/vars").removesuffix("/cell")  # a recurrent layer's weights are its cell's
+            layers.setdefault(owner, Stored(owner)).arrays[number] = np.asarray(item)
 
     group.visititems(visit)
     return Found(path, list(layers.values()), True, True, 0)

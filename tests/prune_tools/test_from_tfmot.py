@@ -63,8 +63,11 @@ def arrays(seed=0):
 ZEROS, KERNELS = 72 // 2 + 12 // 2, 72 + 36 + 12
 
 
-def legacy(path, values, whole=False, wrapped=False, group_of=None, cut=False):
-    """HDF5 of Keras 2, as `save` (whole) or `save_weights` write it; with the wrappers of prune_low_magnitude."""
+def legacy(path, values, whole=False, wrapped=False, early=False, group_of=None, cut=False):
+    """HDF5 of Keras 2, as `save` (whole) or `save_weights` write it; with the wrappers of prune_low_magnitude.
+
+    `early`: wrapped before they were built, so that the wrapper's name is that of all weights.
+    """
     with h5py.File(path, "w") as file:
         root = file.create_group("model_weights") if whole else file
         file.attrs["keras_version"] = b"2.21.0"
@@ -75,7 +78,8 @@ def legacy(path, values, whole=False, wrapped=False, group_of=None, cut=False):
             if outer not in names:
                 names.append(outer)
             group = root.require_group(outer)
-            full = {f"{layer}/{name}:0": array for name, array in weights.items()}
+            own_name = outer if early else layer
+            full = {f"{own_name}/{name}:0": array for name, array in weights.items()}
             if wrapped:
                 own = {"pruning_step": np.int64(7)}
                 if layer in PRUNED:
@@ -113,19 +117,22 @@ def test_a_stripped_h5_by_name(tmp_path, options):
     assert from_tfmot.describe(loaded) == "10 weights by name, 35.00% of the kernels zero"
 
 
-def test_wrappers_masks_and_counters_are_left_out(tmp_path):
+@pytest.mark.parametrize("early", [False, True])
+def test_wrappers_masks_and_counters_are_left_out(tmp_path, early):
     values, model = arrays(), network()
-    loaded = from_tfmot.load_weights(legacy(tmp_path / "w.h5", values, whole=True, wrapped=True), model)
+    path = legacy(tmp_path / "w.h5", values, whole=True, wrapped=True, early=early)
+    loaded = from_tfmot.load_weights(path, model)
     check(model, values, loaded, "name")
     assert loaded.dropped == 2 * 3 + 2 and loaded.masked == 0  # conv and out: mask, threshold, step; two others: a step
 
 
 @pytest.mark.parametrize("apply", [True, False])
-def test_masks_zero_what_the_last_step_moved(tmp_path, apply):
+@pytest.mark.parametrize("early", [False, True])
+def test_masks_zero_what_the_last_step_moved(tmp_path, apply, early):
     values, model = arrays(), network()
-    path = legacy(tmp_path / "w.h5", values, wrapped=True)
+    path = legacy(tmp_path / "w.h5", values, wrapped=True, early=early)
     with h5py.File(path, "a") as file:
-        kernel = file["prune_low_magnitude_conv/conv/kernel:0"]
+        kernel = file[f"prune_low_magnitude_conv/{'prune_low_magnitude_' if early else ''}conv/kernel:0"]
         moved = values["conv"]["kernel"].copy()
         place = tuple(np.argwhere(moved == 0)[0])
         moved[place] = 1e-3

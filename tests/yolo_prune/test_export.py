@@ -6,7 +6,9 @@ import sys
 import numpy as np
 import pytest
 
+from data_tools.image_files import resize
 from prune_tools import export as exporter
+from prune_tools import masks, runtimes
 from run_tools.errors import InputError
 from yolo_prune import export
 from yolo_prune.export import export_saved_model
@@ -180,3 +182,79 @@ def test_detections_are_compared_whatever_their_order_and_around_the_cut():
     nothing = Detections(boxes[:0], [], [])
     with pytest.raises(export._Differs, match="3 of 3"):
         export._compare_detections([nothing], answer([0, 1, 2], [0.9, 0.5, 0.3]), 0.005, 100)
+
+
+# ---- other runtimes
+
+OTHERS = {"litert": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino"}
+
+
+@pytest.fixture(scope="module")
+def pruned(model):
+    """The detector with 80 % of its kernels' weights at zero, whose scores still spread over 0-1."""
+    copy = model.from_config(model.get_config())
+    copy.set_weights(model.get_weights())
+    chosen = masks.global_magnitude(copy, 0.8)
+    chosen.hold(copy)
+    chosen.release(copy)
+    return copy
+
+
+@pytest.mark.parametrize("nms", [False, True], ids=["head", "detections"])
+@pytest.mark.parametrize("name", list(OTHERS))
+def test_other_runtimes_give_the_models_answers(pruned, tmp_path, name, nms):
+    for module in (OTHERS[name], *exporter.FORMATS[name].packages):
+        pytest.importorskip(module, reason="the extra export")
+    told = export.export(pruned, tmp_path, [name], nms=nms, limit=20)[name]
+    assert told["nms"] is nms and told["compared"] > (20 if nms else 100) and told["max_difference"] <= 1e-4
+    assert told["zeros"]["kept"] == 1.0 and told["zeros"]["zeros"] > 3000
+    pixels = np.random.default_rng(5).integers(0, 256, (1, *pruned.image_size, 3), np.uint8)
+    runner = runtimes.open_model(name, told["path"], precision="f32")
+    answer = runner.call({"image": pixels.astype(np.float32) / np.float32(255)})
+    if not nms:
+        wanted = pruned.logits(pixels)
+        np.testing.assert_allclose(answer["logits"], wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+        return
+    (wanted,) = pruned.detect(pixels, limit=20)
+    count = int(answer["count"][0])
+    assert count == len(wanted) == 20 and answer["boxes"].shape == (1, 20, 4)
+    np.testing.assert_allclose(answer["scores"][0], wanted.scores, atol=1e-4)
+    np.testing.assert_array_equal(answer["classes"][0], wanted.classes)
+    np.testing.assert_allclose(answer["boxes"][0], wanted.boxes, atol=1e-4)
+
+
+def test_suppression_of_one_image_pads_what_is_not_there(pruned):
+    pixels = np.random.default_rng(6).integers(0, 256, (1, *pruned.image_size, 3), np.uint8)
+    (found,) = pruned.detect(pixels)
+    score = float(found.scores[9] + found.scores[10]) / 2  # ten are above it
+    detect = export._detections_of_one(pruned, score, iou=0.45, limit=100)
+    answer = {name: value.numpy() for name, value in detect(pixels.astype(np.float32) / 255).items()}
+    (wanted,) = pruned.detect(pixels, score)
+    count = int(answer["count"][0])
+    assert count == len(wanted) == 10
+    np.testing.assert_allclose(answer["boxes"][0, :count], wanted.boxes, atol=1e-4)
+    for name in ("boxes", "scores", "classes"):
+        assert not answer[name][0, count:].any()
+
+
+def test_the_compressed_form_is_a_detector_again(pruned, tmp_path):
+    told = export.export(pruned, tmp_path, ["compressed"], nms=True, choices=exporter.Choices(codec="lzma", bits=0))
+    assert told["compressed"]["nms"] is False and told["compressed"]["zeros"]["exact"] is True
+    again = load_detector(told["compressed"]["path"])
+    pixels = np.random.default_rng(7).integers(0, 256, (1, *pruned.image_size, 3), np.uint8)
+    assert type(again) is type(pruned) and again.class_names == pruned.class_names
+    np.testing.assert_array_equal(again.logits(pixels), pruned.logits(pixels))
+
+
+def test_own_pictures_are_compared_on(pruned, tmp_path):
+    import cv2
+
+    picture = np.random.default_rng(8).integers(0, 256, (30, 50, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "p.png"), picture)
+    images = export.check_images(pruned, [tmp_path / "p.png"])
+    np.testing.assert_array_equal(images[0], resize(picture[..., ::-1], pruned.image_size))
+    told = export.export(pruned, tmp_path / "out", ["saved_model"], images=[tmp_path / "p.png"])["saved_model"]
+    assert told["compared"] == 2 * 2 * 4 * 50  # both signatures, one image
+    with pytest.raises(InputError, match="none.png"):
+        export.export(pruned, tmp_path / "new", ["saved_model"], images=[tmp_path / "none.png"])
+    assert not (tmp_path / "new").exists()

@@ -92,6 +92,31 @@ def test_evaluate_detect_and_export_from_the_command_line(run, small_model, smal
     assert read_json(tmp_path / "e.json")["saved_model"]["nms"] is True
 
 
+def test_export_and_benchmark_of_several_formats(run, small_model, make_detector, tmp_path):
+    for module in ("ai_edge_litert", "zstandard"):
+        pytest.importorskip(module, reason="the extra export")
+    code, out, err = run("yolo-prune", "export", "--model", small_model, "--out", tmp_path / "e",
+                         "--formats", "litert,compressed", "--bits", "0")  # fmt: skip
+    assert code == 0 and "litert: " in out and "the raw head" in out and "weights bit for bit" in out, err
+    assert sorted(path.name for path in (tmp_path / "e").iterdir()) == ["model.kerasz", "model.tflite"]
+    words = ["benchmark", "--model", tmp_path / "e/model.kerasz", "--against", small_model]
+    words += ["--runtimes", "keras,litert", "--rounds", "1", "--calls", "1", "--threads", "1"]
+    words += ["--json", tmp_path / "b.json"]
+    code, out, err = run("yolo-prune", *words)
+    result = read_json(tmp_path / "b.json")
+    assert code == 0 and "no sparse kernels" in out and "1 threads" in out, err
+    assert [(row["model"], row["format"]) for row in result["rows"]] == [
+        (model, form)
+        for model in ("model", "against")
+        for form in (".keras", "LiteRT, dense", "LiteRT, sparse where it pays")
+    ]
+    assert all(row["milliseconds"] > 0 and row["max_difference"] < 1e-4 for row in result["rows"])
+    assert result["input"] == [64, 128] and result["paths"]["against"] == str(small_model)
+    make_detector(image_size=(32, 64)).save(tmp_path / "other.keras")
+    code, _, err = run("yolo-prune", "benchmark", "--model", small_model, "--against", tmp_path / "other.keras")
+    assert code == 2 and "model: 128x64, against: 64x32" in err
+
+
 def test_yaml_and_the_command_line_over_it(run, small_model, small_h5, tmp_path):
     (tmp_path / "c.yaml").write_text(
         f"model: {small_model}\ndata: {small_h5}\nsplit: val\nmetrics: [coco]\nscore: 0.4\n"
@@ -267,7 +292,8 @@ def test_wrong_folders(run, small_kitti, tmp_path, kind):
         ("yolo-prune", "detect {tmp}/none.png --model {model} --out {tmp}/found", "none.png"),
         ("yolo-prune", "detect {picture} {half} --model {model} --out {tmp}/found", "neither PNG nor JPEG"),
         ("yolo-prune", "export --model {half} --out {tmp}/exported", "no whole .keras archive"),
-        ("yolo-prune", "export --model {model} --out {tmp}/e --formats onxx", "saved_model"),
+        ("yolo-prune", "export --model {model} --out {tmp}/e --formats onxx", "did you mean 'onnx'?"),
+        ("yolo-prune", "benchmark --model {model} --runtimes tflite", "unknown runtime 'tflite'"),
         ("yolo-prune", "kitti-eval {tmp} {tmp}/none", "not a folder"),
         ("yolo-prune", "evaluat", "did you mean 'evaluate'?"),
     ],
