@@ -21,8 +21,8 @@ from run_tools.errors import InputError, unknown_name
 
 __all__ = [
     "Blocks", "Filters", "Masks", "Weights",
-    "build_global", "build_per_kernel", "erk", "global_magnitude", "global_random", "global_taylor", "lamp",
-    "layer_magnitude", "layer_random", "n_of_m",
+    "build_global", "build_per_kernel", "erk", "from_zeros", "global_magnitude", "global_random", "global_taylor",
+    "lamp", "layer_magnitude", "layer_random", "n_of_m",
 ]  # fmt: skip
 
 
@@ -62,6 +62,23 @@ def global_magnitude(
     """
     chosen = targets.kernels(model, layers)
     return build_global(model, chosen, scores.magnitude, sparsity, previous, amount, floor, structure)
+
+
+def from_zeros(model: keras.Model, layers: Layers = ("*",)) -> Masks:
+    """Masks of a model that has been pruned already: what is zero stays zero.
+
+    Args:
+        model: a built model; it is only read.
+        layers: which kernels, see `targets.kernels`; by default all, those of the model's outputs too.
+
+    Returns:
+        Masks that keep every weight that is not zero.
+
+    Raises:
+        InputError: as `targets.kernels`.
+    """
+    chosen = targets.kernels(model, layers)
+    return Masks({kernel.name: array != 0 for kernel, array in zip(chosen, values_of(model, chosen), strict=True)})
 
 
 def global_random(

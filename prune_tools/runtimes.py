@@ -74,11 +74,12 @@ def _keras(path: str, threads: int, precision: str | None) -> Runner:
     tf = _tensorflow(threads)
     import keras
 
+    from prune_tools.export.program import packed
+
     model = keras.saving.load_model(path, compile=False)
 
     def call(inputs: Arrays) -> Arrays:
-        values = list(inputs.values())
-        answer = model.predict_on_batch(keras.tree.pack_sequence_as(model.input, values))
+        answer = model.predict_on_batch(packed(model, list(inputs.values())))
         return {str(index): value for index, value in enumerate(keras.tree.flatten(answer))}
 
     return Runner(call, None, f"Keras {keras.__version__}, TensorFlow {tf.__version__}")

@@ -47,13 +47,20 @@ def functions(model: keras.Model, names: Sequence[str] | None = None) -> Functio
         tf.TensorSpec(tensor.shape, keras.backend.standardize_dtype(tensor.dtype), name=name)
         for tensor, name in zip(given, names, strict=True)
     ]
-    structure = model.input
 
     def call(*tensors: Any) -> dict[str, Any]:
-        inputs = keras.tree.pack_sequence_as(structure, list(tensors))
-        return _named(model(inputs, training=False))
+        return _named(model(packed(model, tensors), training=False))
 
     return {SERVING: (call, specs)}
+
+
+def packed(model: keras.Model, tensors: Sequence[Any]) -> Any:
+    """Inputs in a row, in the structure that a model is called with: alone, in a list, a dict or nested ones."""
+    # `model.input` is no help: a Sequential that was never called has none.
+    structure = getattr(model, "_inputs_struct", None)
+    if structure is None:
+        structure = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+    return keras.tree.pack_sequence_as(structure, list(tensors))
 
 
 def _named(result: Any) -> dict[str, Any]:
@@ -100,7 +107,7 @@ def answers(function: Any, inputs: Mapping[str, np.ndarray], specs: Any) -> Arra
 
 def outputs(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> Arrays:
     """What a Keras model answers to arrays in the order of its inputs, as arrays called "0", "1", …."""
-    answer = model(keras.tree.pack_sequence_as(model.input, list(inputs.values())), training=False)
+    answer = model(packed(model, list(inputs.values())), training=False)
     flat = keras.tree.flatten(answer)
     return {str(index): keras.ops.convert_to_numpy(value) for index, value in enumerate(flat)}
 

@@ -30,6 +30,16 @@ def weights(model, name):
     return keras.ops.convert_to_numpy(model.get_layer(name).kernel)
 
 
+def test_masks_of_what_is_zero_already(model):
+    kernel = weights(model, "head").copy()
+    kernel[0, 1] = kernel[3, 0] = 0
+    model.get_layer("head").kernel.assign(kernel)
+    found = masks.from_zeros(model)
+    assert list(found) == ["a/kernel", "b/kernel", "c/kernel", "head/kernel"] and found.pruned == 2
+    np.testing.assert_array_equal(found["head/kernel"], kernel != 0)
+    assert list(masks.from_zeros(model, "conv")) == ["a/kernel", "b/kernel"]
+
+
 @pytest.mark.parametrize("sparsity", [0, 0.02, 0.3, 0.5, 0.77, 1])
 def test_exactly_that_many_and_the_smallest(model, sparsity):
     found = masks.global_magnitude(model, sparsity)
