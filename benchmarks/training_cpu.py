@@ -4,8 +4,8 @@
 
 The tiny YOLOv2, random images and boxes, `RegionLoss`, Adam, plain `fit`. Every contender has the same network in this
 process; all warm up, then train in turns of so many steps, so that whatever else the machine does hits all alike. A
-ratio is the median over the rounds of Keras's seconds by the contender's within a round. Convolutions in bfloat16 need a
-processor that has it (AMX or AVX512-BF16); on others that row is the one above it again.
+ratio is the median over the rounds of Keras's seconds by the contender's within a round. Convolutions in bfloat16
+need a processor that has it (AMX or AVX512-BF16); on others that row is the one above it again.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         if not cpu.on_cpu():
-            raise InputError("a GPU, or another backend than TensorFlow", "TensorFlow on a CPU", "CUDA_VISIBLE_DEVICES=''")
+            received = "a GPU, or another backend than TensorFlow"
+            raise InputError(received, "TensorFlow on a CPU", "set CUDA_VISIBLE_DEVICES='' KERAS_BACKEND=tensorflow")
         if min(options.batch, options.steps, options.rounds) < 1:
             raise InputError("a number below 1", "batch, steps and rounds from 1", "give larger ones")
         size = parse_size(options.input)
