@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 
+from run_tools import cpu
 from run_tools.errors import InputError
 from yolo_prune import detector, loss, manifest, metrics  # noqa: F401  (registers the classes that a saved model names)
 from yolo_prune.darknet import files as darknet_files
@@ -56,9 +57,14 @@ def load_model(source: str | Path, compile: bool = False) -> keras.Model:
 
 
 def load_detector(source: str | Path) -> "detector.YoloV2":
-    """Like `load_model`, for verbs that need boxes: InputError when the model is no `YoloV2`."""
+    """Like `load_model`, for verbs that need boxes, and quicker on CPUs (`run_tools.cpu`).
+
+    Raises:
+        InputError: when the model is no `YoloV2`, or as `load_model`.
+    """
     model = load_model(source)
     if not isinstance(model, detector.YoloV2):
         fix = "give a model that `train` or `import-darknet` saved"
         raise InputError(f"{source}: a {type(model).__name__}", "a YoloV2 detector", fix)
+    cpu.fuse_batch_norm(model)
     return model
