@@ -40,14 +40,13 @@ from yolo_prune.transfer import transfer
 
 
 @contextlib.contextmanager
-def _precision(mixed: bool, cpu_bfloat16: bool) -> Iterator[None]:
-    """Within: float16 compute, or bfloat16 convolutions, where asked for. After: what the process had before."""
+def _precision(mixed: bool) -> Iterator[None]:
+    """Within: float16 compute where asked for. After: what the process had before."""
     before = keras.config.dtype_policy()
     try:
         if mixed:
             keras.config.set_dtype_policy("mixed_float16")
-        with cpu.bfloat16_convolutions(cpu_bfloat16):
-            yield
+        yield
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -90,8 +89,7 @@ class Trainer:
         """
         folder = RunFolder(self.config.out)
         keras.utils.set_random_seed(self.config.seed)
-        precision = _precision(self.config.mixed_precision, self.config.cpu_bfloat16)
-        with distribution.scope(self.config.distribute), precision:
+        with distribution.scope(self.config.distribute), _precision(self.config.mixed_precision):
             if folder.read_state() is None:
                 # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
                 self._start()
@@ -221,6 +219,8 @@ class Trainer:
     def _compile(self, stage: Stage, steps: int) -> None:
         names = freeze(self.model, stage.train)
         cpu.fuse_batch_norm(self.model)
+        if self.config.cpu_bfloat16:
+            cpu.bfloat16_convolutions(self.model)
         print(f"stage {stage.train}: {len(names)} layers learn, {stage.epochs} epochs of {steps} steps")
         loss = RegionLoss(self.model.anchors, self.model.num_classes, prior_scale=stage.prior_scale)
         optimizer = optimizer_of(self.config, stage, stage.epochs * steps)

@@ -92,28 +92,56 @@ def test_nested_models_are_searched():
     assert cpu.fuse_batch_norm(keras.Model(inputs, inner(inputs))) == ["norm"]
 
 
-def test_bfloat16_is_asked_for_within_and_not_after():
+def wide():
+    """Two convolutions that read many channels, the second of them an output, and one that reads few."""
+    inputs = keras.Input((6, 10, 3))
+    x = keras.layers.Conv2D(64, 3, padding="same", name="few")(inputs)
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="many")(x)
+    x = keras.layers.Conv2D(32, 1, use_bias=False, padding="valid", name="also_few")(x)
+    return keras.Model(inputs, keras.layers.Conv2D(4, 1, name="head")(x))
+
+
+@pytest.fixture
+def bfloat16(monkeypatch):
+    """Any CPU will do: without such units TensorFlow computes the same more slowly."""
+    monkeypatch.setattr(cpu, "has_bfloat16", lambda: True)
+
+
+def test_products_are_those_of_rounded_numbers(bfloat16):
     import tensorflow as tf
 
-    name = "auto_mixed_precision_onednn_bfloat16"
+    model = wide()
+    assert cpu.bfloat16_convolutions(model) == ["many"]
+    layer = model.get_layer("many")
+    images = np.random.default_rng(0).normal(size=(2, 6, 10, 64)).astype("float32")
 
-    def asked():
-        return tf.config.optimizer.get_experimental_options().get(name, False)
+    def rounded(values):
+        return tf.cast(tf.cast(values, tf.bfloat16), tf.float32)
 
-    with cpu.bfloat16_convolutions():
-        assert asked()
-        with cpu.bfloat16_convolutions(False):
-            assert asked()
-    assert not asked()
-    with pytest.raises(KeyError), cpu.bfloat16_convolutions():
-        raise KeyError
-    assert not asked()
+    exact = tf.nn.relu(tf.nn.conv2d(rounded(images), rounded(layer.kernel), 2, "SAME") + layer.bias)
+    found = layer(images)
+    assert found.dtype == tf.float32
+    # Sums of 576 exact products, rounded to eight bits once.
+    np.testing.assert_allclose(found, exact, rtol=2**-8, atol=1e-3)
 
 
-def test_in_bfloat16_variables_stay_float32_and_results_close():
-    plain, low = pair()
-    images = batches()[0]
-    with cpu.bfloat16_convolutions():
-        found = low.predict(images, verbose=0)
-    np.testing.assert_allclose(found, plain.predict(images, verbose=0), rtol=0.05, atol=0.05)
+def test_it_learns_in_bfloat16_and_keeps_float32(bfloat16):
+    plain, low = wide(), wide()
+    low.set_weights(plain.get_weights())
+    cpu.bfloat16_convolutions(low)
+    rng = np.random.default_rng(0)
+    images, goals = rng.random((15, 6, 10, 3), np.float32), rng.random((15, 3, 5, 4), np.float32)
+    for model in (plain, low):
+        model.compile(keras.optimizers.SGD(0.05), "mse", jit_compile=False)
+        model.fit(images, goals, batch_size=5, epochs=2, shuffle=False, verbose=0)
+    for before, after in zip(plain.get_weights(), low.get_weights(), strict=True):
+        np.testing.assert_allclose(after, before, atol=5e-3)
+    assert not np.array_equal(plain.get_layer("many").kernel, low.get_layer("many").kernel)
     assert {variable.dtype for variable in low.variables} == {"float32"}
+
+
+def test_a_cpu_without_bfloat16_is_left_alone(monkeypatch):
+    monkeypatch.setattr(cpu, "has_bfloat16", lambda: False)
+    model = wide()
+    assert cpu.bfloat16_convolutions(model) == []
+    assert "call" not in vars(model.get_layer("many"))
