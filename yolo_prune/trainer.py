@@ -93,8 +93,7 @@ class Trainer:
         """
         folder = RunFolder(self.config.out)
         keras.utils.set_random_seed(self.config.seed)
-        if self.config.prune is not None:
-            self.held = Held(self.config.prune, len(self.feeds.train()), self.plan.epochs, self.feeds.plain())
+        self._prepare()
         precision = _precision(self.config.mixed_precision, self.config.cpu_bfloat16)
         with distribution.scope(self.config.distribute), precision:
             if folder.read_state() is None:
@@ -112,6 +111,10 @@ class Trainer:
                     cached.clear(folder.path("features"))
                     checkpoint.finish(folder)
                 return self._summary(folder)
+
+    def _prepare(self) -> None:
+        if self.config.prune is not None:
+            self.held = Held(self.config.prune, len(self.feeds.train()), self.plan.epochs, self.feeds.plain())
 
     def _start(self) -> None:
         anchors = self._anchors()

@@ -21,8 +21,8 @@ from yolo_prune.verbs import spread
 
 SCORE = 0.3
 METHOD = """The weights that are smallest in magnitude are set to zero and held there by the optimizer through every
-step of the retraining that follows. {schedule} A loss is always the difference to the dense model after the same further
-training, so that what the training itself gains does not hide what the pruning costs."""
+step of the retraining that follows. {schedule} A loss is always the difference to the dense model after the same
+further training, so that what the training itself gains does not hide what the pruning costs."""
 SCHEDULES = {
     "iterative": "Each level goes on from the one below, weights and zeros both, and so does the dense control.",
     "one-shot": "Each level starts from the model as it was given and is pruned at once.",
@@ -37,13 +37,13 @@ SCOPES = {
     "layer-random": "What goes is chosen at random in each kernel.",
 }
 TABLE_NOTE = """AP50 is pycocotools', in original pixels; mean and standard deviation of the seeds. The intervals hold
-95 % of {replicates:,} resamples of the {images} images, both models judged on the same; they say nothing of other seeds.
-Neighbouring frames are alike, which makes them narrower than they should be."""
+95 % of {replicates:,} resamples of the {images} images, both models judged on the same; they say nothing of other
+seeds. Neighbouring frames are alike, which makes them narrower than they should be."""
 CURVE_NOTE = """AP50 on {split}: means of the seeds, crosses the single runs. Bars: 95 % interval of the difference to
 the dense control, laid at the dense control's AP50, which is the dashed line{several}."""
 ZEROS_NOTE = """Zeros alone make no file smaller and no network faster: a SavedModel, a `.keras` file and dense LiteRT
-hold and multiply them as they do other numbers. Smaller files come from compressed or sparse formats, speed from removing
-whole channels."""
+hold and multiply them as they do other numbers. Smaller files come from compressed or sparse formats, speed from
+removing whole channels."""
 
 
 def write(options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[str, Any]) -> Path:
