@@ -126,9 +126,10 @@ def _chain(
             prune = None
             if scope is not None:
                 prune = _pruning(options, level, scope, before.config.out / MASKS if before else None, seed)
-            out = options.out / kind / f"sparsity-{options.sparsity[level]:g}" / f"seed-{seed}"
-            if options.amount == "of_remaining":
-                out = options.out / kind / f"level-{level + 1}" / f"seed-{seed}"
+            # A dense control goes on for so many levels, whatever their sparsities; those of what remains may repeat.
+            numbered = scope is None or options.amount == "of_remaining"
+            name = f"level-{level + 1}" if numbered else f"sparsity-{options.sparsity[level]:g}"
+            out = options.out / kind / name / f"seed-{seed}"
             config = train_config(options, subject, out=out, weights=weights, seed=seed, prune=prune)
             made[level, seed] = Run(kind, level, counts[level] / total, counts[level], seed, config)
     return list(made.values())

@@ -36,9 +36,10 @@ SCOPES = {
     "random": "What goes is chosen at random over all kernels.",
     "layer-random": "What goes is chosen at random in each kernel.",
 }
-TABLE_NOTE = """AP50 is pycocotools', in original pixels; mean and standard deviation of the seeds. The intervals hold
-95 % of {replicates:,} resamples of the {images} images, both models judged on the same; they say nothing of other
-seeds. Neighbouring frames are alike, which makes them narrower than they should be."""
+TABLE_NOTE = "By pycocotools, in original pixels; means and standard deviations of the seeds."
+DIFFERENCE_NOTE = """Means of the seeds of both. The intervals hold 95 % of {replicates:,} resamples of the {images}
+images, both judged on the same; they say nothing of other seeds. Neighbouring frames are alike, which makes them
+narrower than they should be."""
 CURVE_NOTE = """AP50 on {split}: means of the seeds, crosses the single runs. Bars: 95 % interval of the difference to
 the dense control, laid at the dense control's AP50, which is the dashed line{several}."""
 ZEROS_NOTE = """Zeros alone make no file smaller and no network faster: a SavedModel, a `.keras` file and dense LiteRT
@@ -58,16 +59,20 @@ def write(options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[
     Returns:
         The page's path.
     """
-    images = ", ".join(f"{count} {name}" for name, count in result["images"].items())
+    counts = ", ".join(f"{count} {name}" for name, count in result["images"].items())
     seeds = f"seeds {', '.join(map(str, options.seeds))}"
-    below = f"{result['model']}, {subject.model.count_params():,} parameters; {result['data']}, images: {images}; "
+    below = f"{result['model']}, {subject.model.count_params():,} parameters; {result['data']}, images: {counts}; "
     report = Report("Pruning by magnitude", f"{below}input {result['input']}; {options.epochs} epochs a level; {seeds}")
     report.text(f"{METHOD.format(schedule=SCHEDULES[options.schedule])} {SCOPES[options.scope]}")
     report.section("Result")
     report.text(results.chosen_line(result))
     for split in reversed(options.splits):
-        note = TABLE_NOTE.format(replicates=options.bootstrap, images=result["images"][split])
-        report.table(*results.rows(result, split), f"Split {split}. {note}")
+        images = result["images"][split]
+        report.table(*results.rows(result, split), f"AP50 on {split}, {images} images. {TABLE_NOTE}")
+        head, body = results.difference_rows(result, split)
+        if body:
+            note = DIFFERENCE_NOTE.format(replicates=options.bootstrap, images=images)
+            report.table(head, body, f"Difference to the dense control on {split}. {note}")
     _curves(report, options, result)
     _zeros(report, options, subject, result)
     if options.pictures:

@@ -117,34 +117,54 @@ def choose(found: Sequence[Level], splits: Sequence[str], name: str, tolerance: 
 
 
 def rows(result: Mapping[str, Any], split: str) -> tuple[list[str], list[list[str]]]:
-    """The table of a split.
+    """AP50 on a split.
 
     Args:
         result: of `verb.prune`.
         split: one of its splits.
 
     Returns:
-        `(head, rows)`, all texts: AP50 with the seeds' standard deviation, and the difference to the dense control
-        with its interval.
+        `(head, rows)`, all texts: the means of the seeds with their standard deviation, a row a kind and level.
     """
-    names = [*result["classes"], MEAN] if len(result["classes"]) > 1 else list(result["classes"])
-    head = ["", "sparsity", "non-zero", "seeds"]
-    head += [column for name in names for column in (f"{name} AP50", "against dense")]
-    body = []
-    start = result["start"]
+    names = _columns(result)
+    given = {name: result["start"]["ap50"][split].get(name) for name in result["classes"]}
+    if None not in given.values():
+        given[MEAN] = statistics.fmean(given.values())
+    start = ["as given", _percent(result["start"]), f"{result['start']['nonzero']:,}", "-"]
+    body = [[*start, *(_number(given.get(name)) for name in names)]]
     for entry in result["levels"]:
-        cells = [entry["kind"], f"{100 * entry['sparsity']:.4g} %", f"{entry['nonzero']:,}", str(len(entry["seeds"]))]
+        cells = []
         for name in names:
             figure = entry["ap50"][split][name]
-            cells.append(_number(figure["mean"]) + (f" ± {figure['sd']:.3f}" if figure["sd"] is not None else ""))
-            cells.append(_difference(entry["difference"], split, name))
-        body.append(cells)
-    given = [start["ap50"][split].get(name) for name in result["classes"]]
-    given += [statistics.fmean(given)] if len(names) > len(given) and None not in given else []
-    cells = ["as given", f"{100 * start['sparsity']:.3g} %", f"{start['nonzero']:,}", "-"]
-    for name in range(len(names)):
-        cells += [_number(given[name] if name < len(given) else None), "-"]
-    return head, [cells, *body]
+            spread = f" ± {figure['sd']:.3f}" if figure["sd"] is not None else ""
+            cells.append(_number(figure["mean"]) + spread)
+        body.append([*_first(entry), *cells])
+    return ["", "sparsity", "non-zero", "seeds", *names], body
+
+
+def difference_rows(result: Mapping[str, Any], split: str) -> tuple[list[str], list[list[str]]]:
+    """How much better than the dense control, arguments and result as of `rows`, with intervals; no row without it."""
+    names = _columns(result)
+    body = [
+        [*_first(entry), *(_difference(entry["difference"], split, name) for name in names)]
+        for entry in result["levels"]
+        if entry["difference"] is not None
+    ]
+    return ["", "sparsity", "non-zero", "seeds", *names], body
+
+
+def _columns(result: Mapping[str, Any]) -> list[str]:
+    return [*result["classes"], MEAN] if len(result["classes"]) > 1 else list(result["classes"])
+
+
+def _first(entry: Mapping[str, Any]) -> list[str]:
+    several = entry["kind"] == DENSE and entry["level"] is not None
+    kind = f"{entry['kind']}, level {entry['level'] + 1}" if several else entry["kind"]
+    return [kind, _percent(entry), f"{entry['nonzero']:,}", str(len(entry["seeds"]))]
+
+
+def _percent(entry: Mapping[str, Any]) -> str:
+    return f"{100 * entry['sparsity']:.4g} %"
 
 
 def _number(value: float | None) -> str:
@@ -170,7 +190,7 @@ def chosen_line(result: Mapping[str, Any]) -> str:
             return "No dense control ran, so nothing says what a level lost."
         return f"No level stays within {points:g} points of {name} AP50 of the dense model on {first}."
     told = f"The sparsest level within {points:g} points of {name} AP50 of the dense model on {first} is "
-    told += f"{100 * best['sparsity']:.4g} %, {best['nonzero']:,} weights that are not zero"
+    told += f"{_percent(best)}, {best['nonzero']:,} weights that are not zero"
     entry = next(each for each in result["levels"] if (each["kind"], each["level"]) == (PRUNED, best["level"]))
     return told + f"; on {last} it stands at {_difference(entry['difference'], last, name)}."
 
@@ -178,6 +198,10 @@ def chosen_line(result: Mapping[str, Any]) -> str:
 def text(result: Mapping[str, Any]) -> str:
     """The result for a terminal."""
     split = result["splits"][-1]
-    told = f"split {split}, {result['images'][split]} images; AP50 ± standard deviation of the seeds; "
-    told += "difference to the dense model trained as long, 95 % interval over resampled images"
-    return "\n".join([told, aligned(*rows(result, split)), "", chosen_line(result), f"open {result['report']}"])
+    parts = [f"AP50 on {split}, {result['images'][split]} images, ± standard deviation of the seeds"]
+    parts += [aligned(*rows(result, split)), ""]
+    head, body = difference_rows(result, split)
+    if body:
+        parts += ["against the dense model trained as long, 95 % interval over resampled images"]
+        parts += [aligned(head, body), ""]
+    return "\n".join([*parts, chosen_line(result), f"open {result['report']}"])

@@ -69,8 +69,8 @@ def prune(options: PruneConfig) -> dict[str, Any]:
 
 
 def _title(run: Run) -> str:
-    level = "" if run.level is None or not run.sparsity else f" {100 * run.sparsity:g} %"
-    return f"{run.kind}{level}, seed {run.seed}"
+    level = "" if run.level is None else f", level {run.level + 1}"
+    return f"{run.kind}{level}, {100 * run.sparsity:.4g} %, seed {run.seed}"
 
 
 def _train(run: Run, judge: Judge) -> dict[str, Any]:
