@@ -145,6 +145,7 @@ def weight_histograms(before: Mapping[str, np.ndarray], after: Mapping[str, np.n
         axis.set_yscale("symlog")
         axis.set_ylim(bottom=0)
         axis.tick_params(labelsize="x-small")
+        axis.locator_params(axis="x", nbins=5)
     if axes:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small", frameon=False)
@@ -156,7 +157,7 @@ def _grid(count: int, columns: int, width: float, height: float) -> tuple[Figure
     """A figure of at least one axis, row by row."""
     from matplotlib.figure import Figure
 
-    columns = min(columns, max(1, count))
+    columns = 2 if count == 4 and columns == 3 else min(columns, max(1, count))  # no row of one
     rows = -(-max(1, count) // columns)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)

@@ -1,6 +1,6 @@
 """Each training judged once: detections and counts are kept beside its checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,17 @@ from run_tools import files
 from run_tools.errors import InputError
 from yolo_prune.checkpoint import MASKS
 from yolo_prune.class_map import lookup_of
+from yolo_prune.detector import YoloV2
 from yolo_prune.evaluation import ap50
 from yolo_prune.evaluation.bootstrap import replicated
 from yolo_prune.evaluation.weighted import Values
-from yolo_prune.models import load_detector
 from yolo_prune.predict import predictions, truths
 from yolo_prune.pruning.plan import Run, Subject
 from yolo_prune.records import Detections, Truth
 
 JUDGED = "judged.json"
+START = "start"
+"""The folder with what was found by the model as it was given."""
 
 
 class Judge:
@@ -40,12 +42,12 @@ class Judge:
         lookup = lookup_of(subject.classes, subject.store)
         self.truths: dict[str, list[Truth]] = {name: truths(subject.store, name, lookup) for name in self.splits}
 
-    def judge(self, folder: Path, model: Path, run: Run | None = None) -> dict[str, Any]:
+    def judge(self, folder: Path, model: Callable[[], YoloV2], run: Run | None = None) -> dict[str, Any]:
         """Judges a network, or reads what was found when it was judged before.
 
         Args:
             folder: where that is kept.
-            model: run folder, `.keras` file or name in the manifest.
+            model: gives the network, where it has to be judged.
             run: the training that it comes from, whose masks it must obey; None: none.
 
         Returns:
@@ -59,7 +61,7 @@ class Judge:
         judged: dict[str, Any] = files.read_json(path) if path.is_file() else {"ap50": {}}
         missing = [name for name in self.splits if name not in judged["ap50"]]
         if missing:
-            network = load_detector(model)
+            network = model()
             judged |= counted(network, run)
             for name in missing:
                 found = list(predictions(network, self.subject.store[name]))

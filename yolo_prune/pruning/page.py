@@ -14,7 +14,7 @@ from yolo_prune.drawing import draw, grid
 from yolo_prune.experiments.pages import command, origin, write_figure
 from yolo_prune.models import load_detector
 from yolo_prune.pruning import results
-from yolo_prune.pruning.judging import Judge
+from yolo_prune.pruning.judging import START, Judge
 from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import DENSE, PRUNED, Subject
 from yolo_prune.verbs import spread
@@ -41,7 +41,7 @@ DIFFERENCE_NOTE = """Means of the seeds of both. The intervals hold 95 % of {rep
 images, both judged on the same; they say nothing of other seeds. Neighbouring frames are alike, which makes them
 narrower than they should be."""
 CURVE_NOTE = """AP50 on {split}: means of the seeds, crosses the single runs. Bars: 95 % interval of the difference to
-the dense control, laid at the dense control's AP50, which is the dashed line{several}."""
+the dense control, laid at the dense control's AP50, which is the dashed line{several}; cut off at 0."""
 ZEROS_NOTE = """Zeros alone make no file smaller and no network faster: a SavedModel, a `.keras` file and dense LiteRT
 hold and multiply them as they do other numbers. Smaller files come from compressed or sparse formats, speed from
 removing whole channels."""
@@ -115,7 +115,7 @@ def _lines(result: Mapping[str, Any], split: str, name: str, key: str) -> list[f
         for entry in mine:
             told = entry["difference"][split][name]["interval"] if entry["difference"] else None
             level = dense.get(entry["level"], dense.get(None))
-            limits.append((level + told[0], level + told[1]) if told and level is not None else None)
+            limits.append((max(0.0, level + told[0]), level + told[1]) if told and level is not None else None)
         points = [
             (scale * entry[key], value)
             for entry in mine
@@ -159,7 +159,7 @@ def _pictures(report: Report, options: PruneConfig, subject: Subject, judge: Jud
     """The same images with truth, the dense control's detections and the pruned model's."""
     split, run = options.splits[-1], _shown(result)
     dense = [each for each in result["runs"] if each["kind"] == DENSE and each["level"] in (None, run["level"])]
-    first = Path(dense[0]["out"]) if dense else options.out / "start"
+    first = Path(dense[0]["out"]) if dense else options.out / START
     named = "dense, trained as long" if dense else "dense, as given"
     sets = {named: judge.detections(first, split)}
     sets[f"pruned, {100 * run['sparsity']:.4g} % zero"] = judge.detections(Path(run["out"]), split)

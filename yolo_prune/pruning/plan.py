@@ -6,9 +6,11 @@ from typing import Any
 from data_tools.store import Store, open_store
 from run_tools import config as configs
 from run_tools.errors import InputError
+from run_tools.files import parse_size
 from yolo_prune.class_map import ClassSet
 from yolo_prune.detector import YoloV2
 from yolo_prune.models import load_detector
+from yolo_prune.network import check_image_size
 from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.recipe import TrainConfig
 from yolo_prune.verbs import classes_of
@@ -43,7 +45,7 @@ class Subject:
     """The detector that is pruned, and what it is judged on.
 
     Attributes:
-        model: as it was given.
+        model: as it was given, at the input of its trainings.
         store: the data.
         classes: of its head.
         named: those in the report.
@@ -66,6 +68,11 @@ class Subject:
             if len(store[name]) < 2:
                 raise InputError(f"split {name!r} of {len(store[name])} images", "at least two", "compile it again")
         classes = classes_of(model, store)
+        if options.input is not None:
+            size = check_image_size(parse_size(options.input))
+            wide = YoloV2.from_config({**model.get_config(), "image_size": size})
+            wide.set_weights(model.get_weights())
+            model = wide
         named = options.classes or tuple(name for name in MAIN_CLASSES if name in classes.names) or classes.names
         for name in named:
             if name not in classes.names:
@@ -82,7 +89,7 @@ def train_config(options: PruneConfig, subject: Subject, **own: Any) -> TrainCon
     model = subject.model
     values: dict[str, Any] = {
         "data": options.data,
-        "input": options.input or "x".join(map(str, reversed(model.image_size))),
+        "input": "x".join(map(str, reversed(model.image_size))),
         "variant": model.variant,
         "widths": model.widths,
         "passthrough": model.passthrough,

@@ -11,8 +11,9 @@ from run_tools import config as configs
 from run_tools import files
 from run_tools.folder import RunFolder
 from yolo_prune.evaluation import bootstrap
+from yolo_prune.models import load_detector
 from yolo_prune.pruning import magnitude, page, results
-from yolo_prune.pruning.judging import Judge
+from yolo_prune.pruning.judging import START, Judge
 from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import Run, Subject
 from yolo_prune.trainer import Trainer
@@ -21,7 +22,6 @@ METHODS: dict[str, Callable[[PruneConfig, Subject], list[Run]]] = {"magnitude": 
 """Name → what makes the list of trainings of a method."""
 
 RESULT = "prune.json"
-START = "start"
 MAY_CHANGE = (
     *("out", "sparsity", "controls", "control_sparsity", "seeds", "seed_sparsity"),
     *("splits", "classes", "tolerance", "bootstrap", "pictures", "workers"),
@@ -55,7 +55,7 @@ def prune(options: PruneConfig) -> dict[str, Any]:
             name: bootstrap.resample(len(subject.store[name]), options.bootstrap, seed=0) for name in options.splits
         }
         judge = Judge(subject, options.splits, weights)
-        start = judge.judge(folder.path(START), options.model)
+        start = judge.judge(folder.path(START), lambda: subject.model)
         told = []
         for number, run in enumerate(runs, start=1):
             print(f"run {number} of {len(runs)}: {_title(run)}", flush=True)
@@ -78,7 +78,7 @@ def _train(run: Run, judge: Judge) -> dict[str, Any]:
     begun = time.perf_counter()
     trained = Trainer(run.config, verbose=0).fit()
     keras.utils.clear_session()  # graphs of finished runs would pile up
-    judged = judge.judge(run.config.out, run.config.out, run)
+    judged = judge.judge(run.config.out, lambda: load_detector(run.config.out), run)
     print(f"  sparsity {judged['sparsity']:.4f}, {time.perf_counter() - begun:.0f} s", flush=True)
     own = {"kind": run.kind, "level": run.level, "sparsity": run.sparsity, "seed": run.seed}
     own["out"] = str(run.config.out)
@@ -94,7 +94,7 @@ def _facts(options: PruneConfig, subject: Subject) -> dict[str, Any]:
         "model": str(options.model),
         "data": f"{subject.store.source}, {Path(options.data).name}",
         "images": {name: len(subject.store[name]) for name in dict.fromkeys(("train", *options.splits))},
-        "input": options.input or "x".join(map(str, reversed(subject.model.image_size))),
+        "input": "x".join(map(str, reversed(subject.model.image_size))),
         "epochs": options.epochs,
         "tolerance": options.tolerance,
         "classes": list(subject.named),

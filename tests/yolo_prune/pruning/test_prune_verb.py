@@ -190,7 +190,7 @@ def test_what_is_finished_is_not_run_again(finished, dense, small_h5, monkeypatc
     code, again = prune(dense, small_h5, out, *WORDS)
     assert code == 0 and again == result
     shown = capsys.readouterr().out
-    assert "run 6 of 6: pruned, level 2, 60 %, seed 1" in shown and "against the dense model" in shown
+    assert "run 6 of 6: pruned, level 2, 60.04 %, seed 1" in shown and "against the dense model" in shown
     # Fewer levels and another tolerance are the same pruning; more epochs are not.
     code, fewer = prune(dense, small_h5, out, "--sparsity", ".3", *WORDS[3:-8], "--bootstrap", "50", "--tolerance", "1")
     assert code == 0 and len(fewer["runs"]) == 2 and fewer["chosen"]["sparsity"] == pytest.approx(0.3, abs=1e-3)
