@@ -123,14 +123,14 @@ def _resnet50(weights: str) -> keras.Model:
         return keras.applications.ResNet50(
             include_top=False, weights=None if weights == "random" else weights, pooling="avg", name="resnet50"
         )
-    except Exception as error:  # Keras raises a bare Exception where a download fails
-        if weights != "imagenet":
-            reason = str(error).split("\n")[0][:120]
-            raise InputError(
-                f"--weights {weights}, which do not fit ({reason})",
-                "ResNet-50's without the top",
-                "check the file",
-            ) from error
+    except ValueError as error:
+        reason = str(error).split("\n")[0][:120]
+        raise InputError(
+            f"--weights {weights}, which do not fit ({reason})", "ResNet-50's without the top", "check the file"
+        ) from error
+    except Exception as error:
+        if weights != "imagenet" or "URL fetch failure" not in str(error):  # Keras raises a bare Exception for it
+            raise
         raise InputError(
             "no connection to Keras's server for the ImageNet weights of ResNet-50",
             "a download or a file",
