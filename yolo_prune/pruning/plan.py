@@ -63,7 +63,7 @@ class Subject:
         Raises:
             InputError: for a model, data, split or class that is not there, or classes that do not fit each other.
         """
-        model, store = load_detector(options.model), open_store(options.data)
+        model, store = load_detector(options.model), open_store(options.data, "detection")
         for name in dict.fromkeys(("train", "val", *options.splits)):
             if len(store[name]) < 2:
                 raise InputError(f"split {name!r} of {len(store[name])} images", "at least two", "compile it again")
