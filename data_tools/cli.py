@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data_tools import options
+from data_tools.scenes.studio_verb import StudioConfig
 from data_tools.scenes.verb import StreetConfig
 from run_tools import cli
 
@@ -18,11 +19,39 @@ VERBS = (
         "data-tools street scenes --images 200 --seed 0",
     ),
     cli.Verb(
+        "studio",
+        StudioConfig,
+        "data_tools.scenes.studio_verb:studio",
+        "data_tools.scenes.studio_verb:table",
+        "data-tools studio vehicles --per-type 200 --vehicles 110 --seed 0",
+    ),
+    cli.Verb(
         "compile kitti",
         options.CompileKitti,
         "data_tools.verbs:compile_kitti",
         "data_tools.verbs:compile_table",
         "data-tools compile kitti kitti/ kitti.h5 --size 1248x384",
+    ),
+    cli.Verb(
+        "compile vehiclex",
+        options.CompileVehicleX,
+        "data_tools.label_verbs:compile_vehiclex",
+        "data_tools.label_verbs:compile_table",
+        "data-tools compile vehiclex vehicle-x/ vehiclex.h5",
+    ),
+    cli.Verb(
+        "compile folder",
+        options.CompileFolder,
+        "data_tools.label_verbs:compile_folder",
+        "data_tools.label_verbs:compile_table",
+        "data-tools compile folder vehicle_crops/ crops.h5 --size 96",
+    ),
+    cli.Verb(
+        "features",
+        options.Features,
+        "data_tools.label_verbs:features",
+        "data_tools.label_verbs:features_table",
+        "data-tools features crops.h5 crops_squeezenet.h5 --backbone squeezenet --weights squeezenet_notop.h5",
     ),
     cli.Verb(
         "inspect",

@@ -4,6 +4,7 @@ Source: paper 003, section 5.1 and appendix A.2.
 """
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -35,19 +36,19 @@ from yolo_prune.monitor import Pictures, ValidationAP
 from yolo_prune.monitor_figures import Judgement
 from yolo_prune.network import STRIDE, check_image_size
 from yolo_prune.optimizers import optimizer_of
+from yolo_prune.pruning.held import Held
 from yolo_prune.recipe import Plan, Stage, TrainConfig
 from yolo_prune.transfer import transfer
 
 
 @contextlib.contextmanager
-def _precision(mixed: bool, cpu_bfloat16: bool) -> Iterator[None]:
-    """Within: float16 compute, or bfloat16 convolutions, where asked for. After: what the process had before."""
+def _precision(mixed: bool) -> Iterator[None]:
+    """Within: float16 compute where asked for. After: what the process had before."""
     before = keras.config.dtype_policy()
     try:
         if mixed:
             keras.config.set_dtype_policy("mixed_float16")
-        with cpu.bfloat16_convolutions(cpu_bfloat16):
-            yield
+        yield
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -70,12 +71,13 @@ class Trainer:
         self.config = config
         self.verbose = verbose
         self.plan = Plan(config.stages)
-        self.store: Store = open_store(config.data)
+        self.store: Store = open_store(config.data, "detection")
         self.classes = own_classes(self.store) if config.classes == OWN else class_set(config.classes)
         self.lookup = lookup_of(self.classes, self.store)
         self.image_size = check_image_size(parse_size(config.input) if config.input else self.store.image_size)
         self.feeds = Feeds(config, self.store, self.lookup, self.image_size, self.plan.epochs)
         self.model: YoloV2 = None  # type: ignore[assignment]  # made by `fit`
+        self.held: Held | None = None  # likewise, where the config prunes
 
     def fit(self) -> dict[str, Any]:
         """Trains, or goes on training.
@@ -90,8 +92,8 @@ class Trainer:
         """
         folder = RunFolder(self.config.out)
         keras.utils.set_random_seed(self.config.seed)
-        precision = _precision(self.config.mixed_precision, self.config.cpu_bfloat16)
-        with distribution.scope(self.config.distribute), precision:
+        self._prepare()
+        with distribution.scope(self.config.distribute), _precision(self.config.mixed_precision):
             if folder.read_state() is None:
                 # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
                 self._start()
@@ -107,6 +109,10 @@ class Trainer:
                     cached.clear(folder.path("features"))
                     checkpoint.finish(folder)
                 return self._summary(folder)
+
+    def _prepare(self) -> None:
+        if self.config.prune is not None:
+            self.held = Held(self.config.prune, len(self.feeds.train()), self.plan.epochs, self.feeds.plain())
 
     def _start(self) -> None:
         anchors = self._anchors()
@@ -129,6 +135,8 @@ class Trainer:
                 f"note: stage {self.plan.stages[0].train} keeps {', '.join(random)} as they begin, which is at random; "
                 "give --weights that hold them, or let all layers learn first"
             )
+        if self.held is not None:
+            self.held.start(self.model)
 
     def _warm_start(self) -> set[str]:
         """Weights of `config.weights`; returns the layers that these left as they were.
@@ -161,6 +169,8 @@ class Trainer:
                 "compile it again with the same options, or choose a new --out",
             )
         self.model = load_model(folder.path(state["checkpoint"]), compile=True)
+        if self.held is not None:
+            self.held.restore(self.model, checkpoint.masks_of(folder.path(state["checkpoint"])))
         folder.truncate(lambda row: row.get("epoch", -1) < state["epoch"])
         print(f"resuming {self.config.out} after epoch {state['epoch']} of {self.plan.epochs}")
 
@@ -197,15 +207,17 @@ class Trainer:
             if saved is not None:
                 self._go_on(saved)
             ordered = functools.partial(self.feeds.train, shuffle=False)
+            # Masks may be those of layers that a cache leaves out of `fit`.
+            config = dataclasses.replace(self.config, cache="off") if self.held is not None else self.config
             learner, train, val = cached.prepare(
-                self.model, stage, feed, ordered, self.feeds.val(), folder.path("features"), self.config
+                self.model, stage, feed, ordered, self.feeds.val(), folder.path("features"), config
             )
             history = learner.fit(
                 shown if train is feed else train,
                 validation_data=val,
                 initial_epoch=done,
                 epochs=end,
-                callbacks=self._callbacks(folder, index, train),
+                callbacks=self._callbacks(folder, index, train, done),
                 validation_freq=self._validated(end, self.config.monitor_every),
                 shuffle=False,
                 verbose=self.verbose,
@@ -221,6 +233,8 @@ class Trainer:
     def _compile(self, stage: Stage, steps: int) -> None:
         names = freeze(self.model, stage.train)
         cpu.fuse_batch_norm(self.model)
+        if self.config.cpu_bfloat16:
+            cpu.bfloat16_convolutions(self.model)
         print(f"stage {stage.train}: {len(names)} layers learn, {stage.epochs} epochs of {steps} steps")
         loss = RegionLoss(self.model.anchors, self.model.num_classes, prior_scale=stage.prior_scale)
         optimizer = optimizer_of(self.config, stage, stage.epochs * steps)
@@ -236,7 +250,7 @@ class Trainer:
             swap(self.model)
 
     def _callbacks(
-        self, folder: RunFolder, index: int, feed: Batches | cached.CachedBatches
+        self, folder: RunFolder, index: int, feed: Batches | cached.CachedBatches, begin: int
     ) -> list[keras.callbacks.Callback]:
         config, stage = self.config, self.plan.stages[index]
         split = "train" if config.limit else "val"
@@ -263,12 +277,16 @@ class Trainer:
                 self.store.digest(),
                 config.save_every,
                 end,
+                self.held.since if self.held is not None else 0,
+                self.held.save if self.held is not None else None,
             ),
             Board(folder, config, validation.counted, last=index == len(self.plan.stages) - 1),
         ]
         if config.ema:
             averages = Averages()
             found = [found[0], averages, *found[1:], averages.back]
+        if self.held is not None:
+            found.insert(1, self.held.callback(begin, logdir))
         return found
 
     def _summary(self, folder: RunFolder) -> dict[str, Any]:
