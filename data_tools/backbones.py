@@ -84,7 +84,7 @@ class Backbone:
             images = np.stack([resize(image, size) for image in images])
         # Both networks were first trained in Caffe: blue first, 0-255, minus the mean.
         inputs = images[..., ::-1].astype(np.float32) - CAFFE_MEAN
-        found = np.asarray(keras.ops.convert_to_numpy(self.model(inputs, training=False)), np.float32)
+        found = np.asarray(self.model.predict_on_batch(inputs), np.float32)
         if not np.isfinite(found).all():
             raise InputError(f"vectors that are not finite from {self.name}, {self.weights}", "numbers", "check them")
         return found

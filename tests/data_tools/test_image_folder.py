@@ -1,13 +1,16 @@
 """Class folders: the split, the errors, and `inspect` of what comes out."""
 
+import csv
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_tools import DataCompiler, ImageFolderExtractor, open_store, splits, verify
+from data_tools import DataCompiler, ImageFolderExtractor, LabelExtractor, Sample, open_store, splits, verify
 from data_tools.cli import main
 from run_tools.errors import InputError
 
@@ -162,3 +165,19 @@ def test_the_real_crops(prune_data, tmp_path):
     assert result["class_names"] == ["bike", "car", "juggernaut", "minibus", "pickup", "truck"]
     # Ten of each of the six classes, since the limit is taken evenly.
     assert [set(split["classes"].values()) for split in result["splits"].values()] == [{8}, {1}, {1}]
+
+
+def test_the_extractor_of_the_page(make_folder, tmp_path, monkeypatch):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "vehicles.md").read_text(encoding="utf-8")
+    (block,) = [text for text in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "class CsvLabels" in text]
+    root = make_folder({"all": 8}, name="crossing")
+    lines = [f"all/{index}.png,{'car' if index % 2 else 'bus'}\n" for index in range(8)]
+    (root / "labels.csv").write_text("".join(lines))
+    monkeypatch.chdir(tmp_path)
+    exec(block, {"csv": csv, "Path": Path, "LabelExtractor": LabelExtractor, "Sample": Sample,
+                 "DataCompiler": DataCompiler})  # fmt: skip
+    store = open_store("crossing.h5", "classification")
+    assert store.source == "my crossing" and store.input_shape == (64, 64, 3)
+    found = {name: store.class_names[label] for split in store.splits
+             for name, label in zip(store[split].ids, store[split].labels, strict=True)}  # fmt: skip
+    assert found == {f"all/{index}.png": "car" if index % 2 else "bus" for index in range(8)}
