@@ -2,5 +2,5 @@
 
 `config` turns frozen dataclasses into YAML and command lines, `cli` runs verbs and turns mistakes into one line and
 exit code 2, `folder` keeps a run, `files` writes atomically, `report` makes self-contained HTML pages and
-`callbacks` (the only module here that imports Keras) connects `fit` to a run folder.
+X
 """
