@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from classify_prune import networks
+from classify_prune.metrics import softmax
 from run_tools.errors import InputError
 
 
@@ -128,13 +129,6 @@ class Classifier(keras.Model):
             batch = batch.astype(np.float32) / 255.0
         # Under a distribution strategy every replica sees the whole batch and all their outputs come back.
         return softmax(self.predict_on_batch(batch)[: len(batch)])
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits along the last axis, float32."""
-    shifted = np.asarray(logits, np.float32)
-    powers = np.exp(shifted - shifted.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def resnet18(

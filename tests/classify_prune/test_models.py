@@ -6,7 +6,7 @@ import pytest
 
 import classify_prune
 from classify_prune import Classifier, lenet5, mlp, resnet18
-from classify_prune.models import softmax
+from classify_prune.metrics import softmax
 from prune_tools import cost, statistics, surgery
 from run_tools.errors import InputError
 
