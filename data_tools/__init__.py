@@ -11,20 +11,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from data_tools.compiler import DataCompiler
     from data_tools.extractor import DataExtractor
+    from data_tools.image_folder import ImageFolderExtractor
     from data_tools.kitti import KittiExtractor
+    from data_tools.label_augment import LabelAugment
+    from data_tools.label_extractor import LabelExtractor
+    from data_tools.label_pipeline import label_batches
     from data_tools.pipeline import batches
+    from data_tools.preprocess import FeatureScale, Preprocess
     from data_tools.records import Box, Sample
     from data_tools.store import open_store, verify
+    from data_tools.vehiclex import VehicleXExtractor
     from data_tools.yad2k import Yad2kData
 
 _HOMES = {
     "Box": "records",
     "DataCompiler": "compiler",
     "DataExtractor": "extractor",
+    "FeatureScale": "preprocess",
+    "ImageFolderExtractor": "image_folder",
     "KittiExtractor": "kitti",
+    "LabelAugment": "label_augment",
+    "LabelExtractor": "label_extractor",
+    "Preprocess": "preprocess",
     "Sample": "records",
+    "VehicleXExtractor": "vehiclex",
     "Yad2kData": "yad2k",
     "batches": "pipeline",
+    "label_batches": "label_pipeline",
     "open_store": "store",
     "verify": "store",
 }
@@ -33,10 +46,17 @@ __all__ = [
     "Box",
     "DataCompiler",
     "DataExtractor",
+    "FeatureScale",
+    "ImageFolderExtractor",
     "KittiExtractor",
+    "LabelAugment",
+    "LabelExtractor",
+    "Preprocess",
     "Sample",
+    "VehicleXExtractor",
     "Yad2kData",
     "batches",
+    "label_batches",
     "open_store",
     "verify",
 ]

@@ -25,6 +25,20 @@ VERBS = (
         "data-tools compile kitti kitti/ kitti.h5 --size 1248x384",
     ),
     cli.Verb(
+        "compile vehiclex",
+        options.CompileVehicleX,
+        "data_tools.label_verbs:compile_vehiclex",
+        "data_tools.label_verbs:compile_table",
+        "data-tools compile vehiclex vehicle-x/ vehiclex.h5",
+    ),
+    cli.Verb(
+        "compile folder",
+        options.CompileFolder,
+        "data_tools.label_verbs:compile_folder",
+        "data_tools.label_verbs:compile_table",
+        "data-tools compile folder vehicle_crops/ crops.h5 --size 96",
+    ),
+    cli.Verb(
         "inspect",
         options.Inspect,
         "data_tools.verbs:inspect",

@@ -46,11 +46,13 @@ class DataExtractor(abc.ABC):
         class_names: the classes, in the order of their indices 0, 1, ... in the HDF5.
         source: what the data is, in a few words; kept in the HDF5 and shown beside every number computed on it.
         ignored_names: labels that mark regions to leave alone (class -1) rather than objects.
+        content: "boxes" (detection); children of `LabelExtractor` have "images" or "features".
     """
 
     class_names: tuple[str, ...]
     source: str
     ignored_names: tuple[str, ...] = ("DontCare",)
+    content: str = "boxes"
 
     @abc.abstractmethod
     def ids(self) -> list[str]:
@@ -122,3 +124,27 @@ def existing_folder(path: str | pathlib.Path, what: str) -> pathlib.Path:
         found = "a file" if path.exists() else "nothing there"
         raise InputError(f"{path} ({found})", f"a folder that holds {what}", "check the path")
     return path
+
+
+def read_text(path: pathlib.Path) -> str:
+    """A small text file beside the data, or an `InputError` that names it."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no text"
+        raise InputError(f"{path} that cannot be read ({reason})", "a text file", "restore or remove it") from error
+
+
+def read_source(root: pathlib.Path, default: str) -> str:
+    """What the data is: the first line of `source.txt` in the root where there is one.
+
+    Args:
+        root: the data set's folder.
+        default: what to say where there is no such file, or an empty one.
+
+    Returns:
+        A few words, kept in the HDF5 and shown beside every number computed on it.
+    """
+    path = root / "source.txt"
+    lines = read_text(path).split("\n") if path.is_file() else []
+    return (lines[0].strip() if lines else "") or default

@@ -1,4 +1,4 @@
-"""One sample on its way from the raw data set into the HDF5 file: read, checked, scaled."""
+"""One image with boxes on its way from the raw data set into the HDF5 file: read, checked, scaled."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Item:
 
     Args:
         sample: what the extractor gave.
-        size: height and width of its image on disk, pixels.
+        size: height and width of its image on disk, pixels; (1, D) of a vector.
         boxes: float32 (k, 4), xyxy in pixels of the stored image.
-        classes: int16 (k,), -1 = ignored.
+        classes: int16 (k,), -1 = ignored; the one label of an image without boxes.
         state: changes when the raw image changes.
     """
 
@@ -59,9 +59,13 @@ def read_item(extractor: DataExtractor, sample_id: str, image_size: tuple[int, i
     boxes = box_tools.scale(_checked_boxes(extractor, sample, size), size, image_size)
     # Rounding 8-byte to 4-byte floats may step over the border by one part in ten million.
     boxes = box_tools.clip(boxes.astype(np.float32), image_size)
+    return Item(sample, size, boxes, classes, state_of(sample))
+
+
+def state_of(sample: Sample) -> str:
+    """A text that changes when the raw file changes."""
     stat = sample.image.stat()
-    state = f"{sample.id} {sample.group} {sample.image} {stat.st_size} {stat.st_mtime_ns}"
-    return Item(sample, size, boxes, classes, state)
+    return f"{sample.id} {sample.group} {sample.image} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _checked_boxes(extractor: DataExtractor, sample: Sample, size: tuple[int, int]) -> np.ndarray:

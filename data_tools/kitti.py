@@ -9,7 +9,7 @@ import pathlib
 from collections.abc import Sequence
 
 from data_tools import kitti_lists
-from data_tools.extractor import DataExtractor, existing_folder
+from data_tools.extractor import DataExtractor, existing_folder, read_source
 from data_tools.records import Box, Sample
 from run_tools.errors import InputError
 
@@ -153,7 +153,7 @@ class KittiExtractor(DataExtractor):
         self.root = existing_folder(root, "training/image_2 and training/label_2")
         self.image_folder = existing_folder(self.root / "training" / "image_2", "KITTI's images")
         self.label_folder = existing_folder(self.root / "training" / "label_2", "KITTI's label files")
-        self.source = kitti_lists.read_source(self.root)
+        self.source = read_source(self.root, kitti_lists.DEFAULT_SOURCE)
         self.drives = kitti_lists.read_drives(self.root)
 
     @functools.cached_property

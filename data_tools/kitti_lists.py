@@ -4,31 +4,10 @@ from __future__ import annotations
 
 import pathlib
 
+from data_tools.extractor import read_text
 from run_tools.errors import InputError
 
 DEFAULT_SOURCE = "KITTI 2D object"
-
-
-def _text(path: pathlib.Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text"
-        raise InputError(f"{path} that cannot be read ({reason})", "a text file", "restore or remove it") from error
-
-
-def read_source(root: pathlib.Path) -> str:
-    """What the data is: the first line of `source.txt` in the root where there is one, else KITTI.
-
-    Args:
-        root: the data set's folder.
-
-    Returns:
-        A few words, kept in the HDF5 and shown beside every number computed on it.
-    """
-    path = root / "source.txt"
-    lines = _text(path).split("\n") if path.is_file() else []
-    return (lines[0].strip() if lines else "") or DEFAULT_SOURCE
 
 
 def read_drives(root: pathlib.Path) -> list[str] | None:
@@ -53,7 +32,7 @@ def read_drives(root: pathlib.Path) -> list[str] | None:
         raise InputError(
             f"{there[0]} alone", f"both {mapping.name} and {rand.name}", "add the missing file, or remove devkit/"
         )
-    lines = [line for line in _text(mapping).splitlines() if line.strip()]
+    lines = [line for line in read_text(mapping).splitlines() if line.strip()]
     drives = []
     for number, line in enumerate(lines, 1):
         fields = line.split()
@@ -62,7 +41,7 @@ def read_drives(root: pathlib.Path) -> list[str] | None:
                 f"{line.strip()!r} in {mapping}, line {number}", "date, drive and frame", "restore the file"
             )
         drives.append(fields[1])
-    order = [field.strip() for field in _text(rand).replace("\n", ",").split(",") if field.strip()]
+    order = [field.strip() for field in read_text(rand).replace("\n", ",").split(",") if field.strip()]
     for position, field in enumerate(order):
         if not (field.isdecimal() and 1 <= int(field) <= len(drives)):
             raise InputError(
@@ -93,7 +72,7 @@ def read_image_sets(root: pathlib.Path) -> dict[str, list[str]] | None:
     for name in ("train", "val"):
         path = folder / f"{name}.txt"
         splits[name] = []
-        for number, line in enumerate(_text(path).splitlines(), 1):
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             sample_id = line.strip()
             if not sample_id:
                 continue

@@ -30,7 +30,7 @@ class Plan:
         attributes: root attributes besides `complete`; texts and arrays.
         columns: for each split, arrays of its small datasets by name.
         counts: number of images of each split.
-        image_shape: height, width, 3.
+        row_shape: (height, width, 3) of an image, uint8; or (width,) of a feature vector, float32.
         sources: state of the raw files, so that a changed source does not resume an old conversion.
         encoded: images as variable-length PNG bytes (`encoded`) instead of raw pixels (`images`).
     """
@@ -38,14 +38,24 @@ class Plan:
     attributes: dict[str, object]
     columns: dict[str, dict[str, np.ndarray]]
     counts: dict[str, int]
-    image_shape: tuple[int, int, int]
+    row_shape: tuple[int, ...]
     sources: str
     encoded: bool = False
 
     @property
-    def image_bytes(self) -> int:
-        """Bytes of one raw image."""
-        return int(np.prod(self.image_shape))
+    def dataset(self) -> str:
+        """Name of the dataset that holds the rows."""
+        return "encoded" if self.encoded else "images" if len(self.row_shape) == 3 else "features"
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the numbers in a row, little-endian."""
+        return np.dtype("<f4" if self.dataset == "features" else "u1")
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one raw row."""
+        return int(np.prod(self.row_shape)) * self.dtype.itemsize
 
     def places(self) -> list[tuple[str, int]]:
         """Split and index of every image, in the file's order."""
@@ -54,7 +64,7 @@ class Plan:
     def identity(self) -> str:
         """Digest of all that decides the file's bytes."""
         digest = hashlib.sha256()
-        facts = [str(self.attributes), list(self.counts.items()), self.image_shape, self.sources, self.encoded]
+        facts = [str(self.attributes), list(self.counts.items()), self.row_shape, self.sources, self.encoded]
         digest.update(json.dumps(facts).encode())
         for split, columns in self.columns.items():
             for name, array in columns.items():
@@ -79,28 +89,29 @@ def create(path: pathlib.Path, plan: Plan) -> None:
             for name, array in columns.items():
                 group.create_dataset(name, data=array, track_times=False)
                 group[name].attrs["sha256"] = NO_DIGEST
-            shape = (plan.counts[split], *plan.image_shape)
+            shape = (plan.counts[split], *plan.row_shape)
             if plan.encoded:
-                group.create_dataset("encoded", shape[:1], h5py.vlen_dtype(np.uint8), track_times=False)
+                group.create_dataset(plan.dataset, shape[:1], h5py.vlen_dtype(np.uint8), track_times=False)
             else:
-                _reserve(group, shape)
-            group["encoded" if plan.encoded else "images"].attrs["sha256"] = NO_DIGEST
+                _reserve(group, plan, shape)
+            group[plan.dataset].attrs["sha256"] = NO_DIGEST
 
 
-def _reserve(group: h5py.Group, shape: tuple[int, ...]) -> None:
-    """A contiguous dataset `images` whose room exists at once, so that pixels can be written without HDF5."""
+def _reserve(group: h5py.Group, plan: Plan, shape: tuple[int, ...]) -> None:
+    """A contiguous dataset whose room exists at once, so that rows can be written without HDF5."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_layout(h5py.h5d.CONTIGUOUS)
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     properties.set_obj_track_times(False)
-    h5py.h5d.create(group.id, b"images", h5py.h5t.STD_U8LE, h5py.h5s.create_simple(shape), properties)
+    stored = h5py.h5t.py_create(plan.dtype)
+    h5py.h5d.create(group.id, plan.dataset.encode(), stored, h5py.h5s.create_simple(shape), properties)
 
 
-def offsets(path: pathlib.Path) -> dict[str, int]:
-    """Where each split's raw images begin in the file, in bytes."""
+def offsets(path: pathlib.Path, dataset: str) -> dict[str, int]:
+    """Where each split's raw rows begin in the file, in bytes."""
     with h5py.File(path, "r") as file:
-        found = {split: file[split]["images"].id.get_offset() for split in file}
+        found = {split: file[split][dataset].id.get_offset() for split in file}
     return {split: offset for split, offset in found.items() if offset is not None}
 
 

@@ -35,16 +35,65 @@ class CompileKitti:
 
 
 @dataclass(frozen=True)
+class CompileVehicleX:
+    """Compile a folder in VehicleX's layout, images or feature vectors, into one HDF5 file.
+
+    ROOT holds train_label.xml, val_label.xml, test_label.xml or finegrained_label.xml, and the files in train/, val/,
+    test/. A killed run resumes with the same command.
+    """
+
+    root: Path = positional(help="VehicleX folder")
+    out: Path = positional(help="HDF5 file to write; replaced when the new one is complete")
+    size: str | None = option(None, help="size of the stored images, WIDTH or WIDTHxHEIGHT; default: as they are")
+    skip_missing: bool = option(False, help="leave out Items of the label files whose image or vector is not there")
+    split: Literal["standard", "stratified"] | None = option(
+        None, help="standard: as published (default where folders or label files tell it); stratified: at random, "
+        "every type in the same shares"
+    )  # fmt: skip
+    fractions: tuple[float, float, float] = option(
+        (0.8, 0.1, 0.1), help="shares of train, val and test for stratified; their sum is 1"
+    )
+    seed: int = option(0, help="seed of the split", minimum=0)
+    limit: int | None = option(None, help="use only N images, evenly through the sorted names", minimum=1)
+    workers: int | None = option(None, help="threads that decode; default: one a processor", minimum=1)
+    encoded: bool = option(False, help="store lossless PNG instead of raw pixels: smaller, but slow to read")
+
+
+@dataclass(frozen=True)
+class CompileFolder:
+    """Compile a folder of images with one subfolder a class into one HDF5 file.
+
+    ROOT holds CLASS/IMAGE, or train/CLASS/IMAGE, val/CLASS/IMAGE, test/CLASS/IMAGE. A killed run resumes with the same
+    command.
+    """
+
+    root: Path = positional(help="folder of class folders")
+    out: Path = positional(help="HDF5 file to write; replaced when the new one is complete")
+    size: str | None = option(None, help="size of the stored images, WIDTH or WIDTHxHEIGHT; default: as they are")
+    split: Literal["standard", "stratified"] | None = option(
+        None, help="standard: the folder's train, val and test (default where it has them); stratified: at random, "
+        "every class in the same shares"
+    )  # fmt: skip
+    fractions: tuple[float, float, float] = option(
+        (0.8, 0.1, 0.1), help="shares of train, val and test for stratified; their sum is 1"
+    )
+    seed: int = option(0, help="seed of the split", minimum=0)
+    limit: int | None = option(None, help="use only N images, evenly through the sorted names", minimum=1)
+    workers: int | None = option(None, help="threads that decode; default: one a processor", minimum=1)
+    encoded: bool = option(False, help="store lossless PNG instead of raw pixels: smaller, but slow to read")
+
+
+@dataclass(frozen=True)
 class Inspect:
-    """Show what a compiled file holds: counts by split and class, sizes of images and boxes."""
+    """Show what a compiled file holds: counts by split and class, sizes of images and boxes, attributes."""
 
     file: Path = positional(help="compiled HDF5 file")
-    plot: Path | None = option(None, help="folder for histograms and a contact sheet with boxes, as PNG")
+    plot: Path | None = option(None, help="folder for histograms and contact sheets, as PNG")
 
 
 @dataclass(frozen=True)
 class Verify:
-    """Check a compiled file: schema, completeness, every box inside its image, checksums."""
+    """Check a compiled file: schema, completeness, every box inside its image, every label known, checksums."""
 
     file: Path = positional(help="compiled HDF5 file")
 

@@ -35,25 +35,25 @@ class Sink:
 
     def __init__(self, partial: pathlib.Path, plan: Plan, done: Iterable[Entry]) -> None:
         self._plan = plan
-        self._offsets = {} if plan.encoded else layout.offsets(partial)
+        self._offsets = {} if plan.encoded else layout.offsets(partial, plan.dataset)
         self._end = max((entry.offset + entry.length for entry in done), default=0)
         self._lock = threading.Lock()
         self._file = open(partial, "r+b", buffering=0)  # noqa: SIM115 (closed in close)
 
     def put(self, key: Key, image: np.ndarray) -> Entry:
-        """Write one image; safe from several threads."""
-        if image.shape != self._plan.image_shape or image.dtype != np.uint8:
+        """Write one image or vector; safe from several threads."""
+        if image.shape != self._plan.row_shape or image.dtype != self._plan.dtype:
             raise InputError(
                 f"image {key[1]} of {key[0]} as {image.dtype} {image.shape}",
-                f"uint8 {self._plan.image_shape}",
-                "return such an array from the extractor's read_image",
+                f"{self._plan.dtype} {self._plan.row_shape}",
+                "return such an array from the extractor",
             )
         if self._plan.encoded:
             data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
             offset = None
         else:
             data = np.ascontiguousarray(image).tobytes()
-            offset = self._offsets[key[0]] + key[1] * self._plan.image_bytes
+            offset = self._offsets[key[0]] + key[1] * self._plan.row_bytes
         with self._lock:
             if offset is None:
                 offset, self._end = self._end, self._end + len(data)

@@ -5,41 +5,32 @@ from collections.abc import Sequence
 from typing import Any
 
 import cv2
-import keras
 import numpy as np
 
 from data_tools.augment import Augment
+from data_tools.feed import Feed
 from data_tools.items import check_size
-from data_tools.order import epoch_order
 from data_tools.recycle import Recycler
 from data_tools.samples import DONTCARE, Samples
-from data_tools.store import open_store
-from data_tools.store_writer import default_workers
-from data_tools.threads import Threads
+from data_tools.store import SplitView, open_store
 from run_tools.errors import InputError
 
-MOST_THREADS = 4
-"""That share the images of one batch; more would only wait for the memory."""
 UNIT = np.float32(1 / 255)
 SIZES = 2**31
 """Keeps the draws of sizes apart from those of an epoch."""
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(Feed):
     """The feed of `batches`; `self[i]` is batch i of the current epoch.
 
-    A batch depends on the seed, the epoch and its index alone, never on threads or on what was read before, so a
-    resumed training sees what an uninterrupted one would have seen: set `epoch` before each `fit`. Keras's `fit` calls
-    `on_epoch_end` also before its first epoch, so it begins with `epoch` + 1. It shuffles the order of batches by
-    Python's own `random`; pass it `shuffle=False` (images are shuffled here) to keep the order too.
-
     Attributes:
-        epoch: which shuffle and which augmentations are drawn; advances after every pass.
         image_size: (H, W) of the images yielded, where sizes do not rotate.
         sizes: (H, W) of those that do, or `image_size` alone.
         max_boxes: rows of `true_boxes`.
         columns: of `true_boxes`: 5, or 6 where boxes have weights.
     """
+
+    split: SplitView
 
     def __init__(
         self,
@@ -55,31 +46,15 @@ class Batches(keras.utils.PyDataset):
         repeats: np.ndarray | None = None,
         mix_until: float = math.inf,
     ):
-        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=max(4, 2 * workers))
-        self.split = samples.split
-        self.batch_size = batch_size
+        super().__init__(samples.split, batch_size, shuffle, seed, workers, count, repeats)
         self.image_size = image_size
         self.sizes, self._every = rotation or ((image_size,), 1)
         self.max_boxes = max_boxes
         self.columns = samples.columns
-        self.epoch = 0
         self._samples = samples
-        self._shuffle = shuffle
-        self._seed = seed
-        self._count = count
-        self._repeats = repeats
         self._mix_until = mix_until
-        self._order: tuple[int, np.ndarray, np.ndarray] | None = None
         # One block serves every size; otherwise each would keep its own.
         self._buffers = Recycler((batch_size * max(height * width * 3 for height, width in self.sizes),))
-        # Several workers share the processors already.
-        self._threads = Threads(max(1, min(MOST_THREADS, default_workers() // workers)))
-
-    def __len__(self) -> int:
-        # A short last batch would cost one more compilation and noisy batch statistics; the shuffle varies who is left
-        # out.
-        drop = self._shuffle and self._count >= self.batch_size
-        return self._count // self.batch_size if drop else math.ceil(self._count / self.batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         epoch = self.epoch
@@ -91,7 +66,7 @@ class Batches(keras.utils.PyDataset):
         def fill(slots: range) -> None:
             for slot in slots:
                 pixels, rows = self._samples.one(int(chosen[slot]), size, epoch, int(visits[slot]), mix)
-                _to_unit(pixels, images[slot])
+                to_unit(pixels, images[slot])
                 labels[slot, : len(rows)] = rows[: self.max_boxes]
 
         self._threads.each(fill, len(chosen))
@@ -107,31 +82,6 @@ class Batches(keras.utils.PyDataset):
         block = (epoch * len(self) + index) // self._every
         cycle, place = divmod(block, len(self.sizes))
         return self.sizes[np.random.default_rng((self._seed, SIZES, cycle)).permutation(len(self.sizes))[place]]
-
-    def indices(self, index: int) -> np.ndarray:
-        """Which images of the split batch `index` of the current epoch holds, int64."""
-        return self._permutation(self.epoch)[0][self._range(index)]
-
-    def _range(self, index: int) -> slice:
-        if not 0 <= index < len(self):
-            raise IndexError(f"batch {index} of {len(self)}")
-        return slice(index * self.batch_size, (index + 1) * self.batch_size)
-
-    def ids(self, index: int) -> list[str]:
-        """Names of these images."""
-        return [self.split.ids[i] for i in self.indices(index)]
-
-    def on_epoch_end(self) -> None:
-        """Turns to the next epoch; Keras calls it after every pass."""
-        self.epoch += 1
-
-    def _permutation(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """The images of an epoch in order, and how often each was there before."""
-        # A tuple, read and written as one, so that no thread sees another epoch's order.
-        known = self._order
-        if known is None or known[0] != epoch:
-            known = self._order = (epoch, *epoch_order(self._count, self._shuffle, (self._seed, epoch), self._repeats))
-        return known[1], known[2]
 
 
 def batches(
@@ -184,7 +134,7 @@ def batches(
     Raises:
         InputError: for a bad file, split, size, class map or augmentation.
     """
-    store = open_store(path) if not hasattr(path, "splits") else path
+    store = open_store(path, "detection") if not hasattr(path, "splits") else path
     view = store[split]
     counts = {"batch_size": batch_size, "workers": workers, "max_boxes": max_boxes, "limit": limit}
     counts["sizes_every"] = sizes_every
@@ -244,7 +194,7 @@ def _augment(given: Augment | bool | None) -> Augment | None:
     return Augment() if given is True else (given or None)
 
 
-def _to_unit(pixels: np.ndarray, out: np.ndarray) -> None:
+def to_unit(pixels: np.ndarray, out: np.ndarray) -> None:
     """Writes uint8 (H, W, 3) as float32 in 0-1 to `out`, in one pass without an intermediate array.
 
     The same to the last bit as `np.multiply(pixels, UNIT, dtype=np.float32)`, at nearly twice the speed.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_tools import stats
+from data_tools.image_files import encode_png
 from data_tools.store import SplitView, Store
 from run_tools.files import atomic_path
 
@@ -22,22 +24,41 @@ IGNORED_COLOUR = (160, 160, 160)
 SHEET_WIDTH = 1664
 
 
-def _histogram(axes: Axes, values: list[np.ndarray], names: tuple[str, ...], label: str) -> None:
-    """One stepped histogram a split on common logarithmic bins, each split's shares adding up to 1."""
+def histogram(
+    axes: Axes,
+    values: list[np.ndarray],
+    names: tuple[str, ...],
+    label: str,
+    counted: str = "boxes",
+    logarithmic: bool = True,
+) -> None:
+    """One stepped histogram a split on common bins, each split's shares adding up to 1.
+
+    Args:
+        axes: to draw on.
+        values: one array a split.
+        names: of the splits.
+        label: what the values are.
+        counted: what there is one value of each.
+        logarithmic: whether the bins are.
+    """
     everything = np.concatenate(values)
     if len(everything):
-        low, high = max(float(everything.min()), 1e-3), float(everything.max())
-        high = max(high, low * 1.01)
-        bins = np.geomspace(low, high, 40).tolist()
+        low, high = float(everything.min()), float(everything.max())
+        if logarithmic:
+            low = max(low, 1e-3)
+            bins = np.geomspace(low, max(high, low * 1.01), 40).tolist()
+        else:
+            bins = np.linspace(low, max(high, low + 1e-3), 40).tolist()
         for name, part in zip(names, values, strict=True):
             if len(part):
                 axes.hist(part, bins, weights=np.full(len(part), 1 / len(part)), histtype="step", label=name)
         axes.legend(frameon=False)
-        axes.set_xscale("log")
-    axes.set(xlabel=label, ylabel="share of boxes")
+        axes.set_xscale("log" if logarithmic else "linear")
+    axes.set(xlabel=label, ylabel=f"share of {counted}")
 
 
-def _bars(axes: Axes, tables: list[dict[str, int]], names: tuple[str, ...], label: str) -> None:
+def bars(axes: Axes, tables: list[dict[str, int]], names: tuple[str, ...], label: str, counted: str = "boxes") -> None:
     """Counts by name, one group of bars a split; logarithmic, so that rare ones stay visible."""
     keys = list(dict.fromkeys(key for table in tables for key in table))
     for number, (name, table) in enumerate(zip(names, tables, strict=True)):
@@ -46,7 +67,7 @@ def _bars(axes: Axes, tables: list[dict[str, int]], names: tuple[str, ...], labe
     axes.set_xticks(
         np.arange(len(keys)), keys, rotation=45 if len(keys) > 5 else 0, ha="right" if len(keys) > 5 else "center"
     )
-    axes.set(xlabel=label, ylabel="boxes")
+    axes.set(xlabel=label, ylabel=counted)
     if any(any(table.values()) for table in tables):
         axes.set_yscale("symlog", linthresh=1)
         axes.legend(frameon=False)
@@ -79,10 +100,10 @@ def histograms(store: Store) -> dict[str, Figure]:
         axes = figure.add_subplot()
         axes.set_title(f"{store.source}: {name}")
         if name in numbers:
-            _histogram(axes, numbers[name][1], store.splits, numbers[name][0])
+            histogram(axes, numbers[name][1], store.splits, numbers[name][0])
         else:
             label, key = counts[name]
-            _bars(axes, [described[split][key] for split in store.splits], store.splits, label)
+            bars(axes, [described[split][key] for split in store.splits], store.splits, label)
         figures[name] = figure
     return figures
 
@@ -120,18 +141,30 @@ def contact_sheet(view: SplitView, class_names: tuple[str, ...], number: int = 1
     Returns:
         uint8 RGB, shape (rows x height, columns x width, 3).
     """
-    height, width = view.image_size
-    columns = min(max(2, SHEET_WIDTH // width), 4)
     picked = np.unique(np.linspace(0, len(view) - 1, min(number, len(view))).round().astype(int))
+    return sheet(
+        [
+            draw_boxes(view.images(index)[0], view.boxes(index), view.classes(index), class_names)
+            for index in picked.tolist()
+        ],
+        min(max(2, SHEET_WIDTH // view.image_size[1]), 4),
+    )
+
+
+def sheet(images: Sequence[np.ndarray], columns: int) -> np.ndarray:
+    """Images of one size side by side in rows, made smaller where a row would be wider than a page.
+
+    Args:
+        images: uint8 RGB, shape (H, W, 3) each; at least one.
+        columns: images a row.
+
+    Returns:
+        uint8 RGB, shape (rows x height, columns x width, 3).
+    """
+    height, width = images[0].shape[:2]
     shrink = min(1.0, SHEET_WIDTH / (columns * width))
-    tiles = []
-    for index in picked.tolist():
-        drawn = draw_boxes(view.images(index)[0], view.boxes(index), view.classes(index), class_names)
-        tiles.append(
-            cv2.resize(
-                drawn, (max(1, round(width * shrink)), max(1, round(height * shrink))), interpolation=cv2.INTER_AREA
-            )
-        )
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    tiles = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in images]
     blank = np.full_like(tiles[0], 255)
     tiles += [blank] * (-len(tiles) % columns)
     return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
@@ -147,16 +180,20 @@ def write_plots(store: Store, folder: pathlib.Path) -> list[str]:
     Returns:
         Paths of the pictures.
     """
+    sheets = {split: contact_sheet(store[split], store.class_names) for split in store.splits if len(store[split])}
+    return save(histograms(store), sheets, folder)
+
+
+def save(figures: Mapping[str, Figure], sheets: Mapping[str, np.ndarray], folder: pathlib.Path) -> list[str]:
+    """Write figures as NAME.png and sheets of images as images_SPLIT.png; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, figure in histograms(store).items():
+    for name, figure in figures.items():
         with atomic_path(folder / f"{name}.png") as path:
             figure.savefig(path, dpi=110, metadata={"Software": None})
         written.append(str(folder / f"{name}.png"))
-    for split in store.splits:
-        if len(store[split]):
-            sheet = contact_sheet(store[split], store.class_names)
-            with atomic_path(folder / f"images_{split}.png") as path:
-                path.write_bytes(cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes())
-            written.append(str(folder / f"images_{split}.png"))
+    for split, image in sheets.items():
+        with atomic_path(folder / f"images_{split}.png") as path:
+            path.write_bytes(encode_png(image))
+        written.append(str(folder / f"images_{split}.png"))
     return written

@@ -1,9 +1,10 @@
-"""What an extractor hands to the compiler: one image and the objects in it."""
+"""What an extractor hands to the compiler: one image with the objects in it, or with its one label."""
 
 from __future__ import annotations
 
 import pathlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +54,21 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image and the objects in it.
+    """One image and the objects in it, or its one label.
 
     Args:
         id: name of the sample, unique in its data set.
-        image: file that holds the image.
+        image: file that holds the image, or the feature vector.
         boxes: the objects; empty for an image without objects.
         group: samples of one group (KITTI: one drive) look alike, so that a split must not divide them; `None` where
             the data set does not say.
+        label: its class, in a classification data set; one of the extractor's `class_names`.
+        attributes: further numbers known of it, by the names of `label_schema.ATTRIBUTE_TYPES`.
     """
 
     id: str
     image: pathlib.Path
     boxes: tuple[Box, ...] = ()
     group: str | None = None
+    label: str | None = None
+    attributes: Mapping[str, float] = field(default_factory=dict)

@@ -173,3 +173,52 @@ def standard(
     chosen = {names[row] for row in best_choice(content, max(1, round(len(names) / 10)), 0.1, rng)}
     val = [i for i in train if units[i] in chosen]
     return {"train": [i for i in train if units[i] not in chosen], "val": val, "test": kept["val"]}
+
+
+def stratified(labels: Mapping[str, str], fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> Splits:
+    """Samples dealt at random class by class, so that every split has every class in close to the wanted fractions.
+
+    Args:
+        labels: class of each sample.
+        fractions: of train, val and test, sum 1; a split of fraction 0 is left out.
+        seed: same samples and seed, same split; a class's deal does not depend on the other classes.
+
+    Returns:
+        Sorted ids of each split.
+
+    Raises:
+        InputError: fractions are wrong, or a class has fewer samples than there are splits.
+    """
+    names, _ = _wanted(check_fractions(fractions))
+    members: Splits = {name: [] for name in names}
+    for label in sorted(set(labels.values())):
+        ids = [sample_id for sample_id, of in labels.items() if of == label]
+        _enough(len(ids), len(names), f"images of class {label!r}")
+        for name, dealt in random(ids, fractions, seed).items():
+            members[name] += dealt
+    return {name: sorted(ids) for name, ids in members.items()}
+
+
+def listed(lists: Mapping[str, Sequence[str]], present: Sequence[str]) -> Splits:
+    """A split that the data set itself makes, as it is.
+
+    Args:
+        lists: ids of some of "train", "val" and "test".
+        present: ids that are used; others are left out.
+
+    Returns:
+        Sorted ids of each split.
+
+    Raises:
+        InputError: nothing is left of a split.
+    """
+    here = set(present)
+    kept = {name: sorted(here.intersection(lists[name])) for name in SPLIT_NAMES if name in lists}
+    for name, ids in kept.items():
+        if not ids:
+            raise InputError(
+                f"no image of the {name} split among the {len(here)} in use",
+                "at least one a split",
+                "use more images (a larger --limit) or --split stratified",
+            )
+    return kept

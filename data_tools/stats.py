@@ -13,7 +13,7 @@ IGNORED = "DontCare"
 PERCENTILES = (0, 10, 50, 90, 100)
 
 
-def _spread(values: np.ndarray) -> dict[str, float] | None:
+def spread(values: np.ndarray) -> dict[str, float] | None:
     """Smallest, 10 %, median, 90 %, largest and mean; `None` without values."""
     if not len(values):
         return None
@@ -72,11 +72,11 @@ def describe_split(view: SplitView, class_names: tuple[str, ...]) -> dict[str, A
         "groups": len(set(view.groups)) if view.groups is not None else None,
         "boxes": class_counts(view, class_names),
         "empty_images": int((per_image == 0).sum()),
-        "boxes_per_image": _spread(per_image),
-        "width": _spread(wide),
-        "height": _spread(high),
-        "aspect": _spread(wide / high),
-        "height_by_class": {name: _spread(sizes(view, (i,))[:, 1]) for i, name in enumerate(class_names)},
+        "boxes_per_image": spread(per_image),
+        "width": spread(wide),
+        "height": spread(high),
+        "aspect": spread(wide / high),
+        "height_by_class": {name: spread(sizes(view, (i,))[:, 1]) for i, name in enumerate(class_names)},
         "occluded": {str(k): v for k, v in sorted(Counter(view.all_occluded[objects].tolist()).items())},
         "truncated": {
             "no": int((truncated == 0).sum()),
@@ -95,10 +95,11 @@ def describe(store: Store) -> dict[str, Any]:
         store: the open file.
 
     Returns:
-        path, source, image_size, class_names and `splits`: `describe_split` of each.
+        path, kind, source, image_size, class_names and `splits`: `describe_split` of each.
     """
     return {
         "path": str(store.path),
+        "kind": store.kind,
         "source": store.source,
         "image_size": list(store.image_size),
         "class_names": list(store.class_names),

@@ -51,7 +51,7 @@ def write_store(
     Args:
         out: the file; replaced at the very end where it exists.
         plan: all of the file but its pixels.
-        render: pixels of an image by split and index, uint8, shape `plan.image_shape`; called from several threads.
+        render: image or vector by split and index, of `plan.dtype` and `plan.row_shape`; called from several threads.
         workers: threads; default: one a processor.
         progress: show a bar.
         check: called with the finished file before it is marked complete; raises where something is wrong.
@@ -125,14 +125,14 @@ def _disk_full(out: pathlib.Path, partial: pathlib.Path) -> InputError:
 
 def _check_space(partial: pathlib.Path, plan: Plan) -> None:
     """Refuse before the first byte where the images cannot fit."""
-    total = plan.image_bytes * sum(plan.counts.values())
+    total = plan.row_bytes * sum(plan.counts.values())
     needed = int(total * (ENCODED_SHARE if plan.encoded else 1)) + MARGIN
     free = shutil.disk_usage(partial.parent).free
     if free < needed:
         raise InputError(
             f"{free / 1e9:.2f} GB free in {partial.parent}",
-            f"{needed / 1e9:.2f} GB for {sum(plan.counts.values())} images of {plan.image_shape[1]}x"
-            f"{plan.image_shape[0]}",
+            f"{needed / 1e9:.2f} GB for {sum(plan.counts.values())} {plan.dataset} of "
+            f"{'x'.join(str(side) for side in plan.row_shape[:2][::-1])}",
             "free some space, write elsewhere, or use a smaller --size, a --limit or --encoded",
         )
 
@@ -161,7 +161,7 @@ def _readable(partial: pathlib.Path, plan: Plan) -> bool:
     """Whether the layout survived: a kill in the middle of sealing may have damaged it."""
     try:
         with h5py.File(partial, "r") as file:
-            return all(len(file[split]["images"]) == count for split, count in plan.counts.items())
+            return all(len(file[split][plan.dataset]) == count for split, count in plan.counts.items())
     except (OSError, KeyError, RuntimeError):
         return False
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from data_tools import anchors as anchor_tools
-from data_tools import boxes, stats
+from data_tools import boxes, label_verbs, stats
 from data_tools.compiler import DataCompiler
 from data_tools.items import STRIDE, check_size
 from data_tools.kitti import KittiExtractor
 from data_tools.options import Anchors, CompileKitti, Inspect, Verify
 from data_tools.store import open_store
+from data_tools.tables import grid
 from data_tools.verification import verify as verify_file
 from run_tools.errors import InputError, unknown_name
 from run_tools.files import parse_size
@@ -34,12 +35,14 @@ def compile_kitti(options: CompileKitti) -> dict[str, Any]:
 
 
 def inspect(options: Inspect) -> dict[str, Any]:
-    """Run `inspect`; see `stats.describe` for the result, plus `plots`, the pictures written."""
+    """Run `inspect`; see `stats.describe` or `label_stats.describe` for the result, plus `plots`, those written."""
     store = open_store(options.file)
+    if options.plot is not None and options.plot.exists() and not options.plot.is_dir():
+        raise InputError(f"--plot {options.plot} (a file)", "a folder", "choose another name")
+    if store.kind == "classification":
+        return label_verbs.inspect(store, options.plot)
     plots = []
     if options.plot is not None:
-        if options.plot.exists() and not options.plot.is_dir():
-            raise InputError(f"--plot {options.plot} (a file)", "a folder", "choose another name")
         from data_tools.plots import write_plots  # Matplotlib takes a second to load
 
         plots = write_plots(store, options.plot)
@@ -59,7 +62,7 @@ def anchors(options: Anchors) -> dict[str, Any]:
         of all boxes and as `class_iou` of each class, `boxes` (how many counted), `balance`, `input` [height, width]
         and `stride`.
     """
-    store = open_store(options.file)
+    store = open_store(options.file, "detection")
     size = check_size(parse_size(options.input)) if options.input else store.image_size
     names = store.splits if options.split == "all" else (options.split,)
     classes = tuple(_class_index(name, store.class_names) for name in options.classes) or None
@@ -97,18 +100,6 @@ def _class_index(name: str, class_names: tuple[str, ...]) -> int:
     return lower.index(name.lower())
 
 
-def _grid(rows: list[list[Any]]) -> str:
-    """Rows as aligned columns: the first to the left, numbers to the right."""
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    return "\n".join(
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for row in texts
-    )
-
-
 def _split_table(splits: dict[str, Any]) -> str:
     """Images, drives and boxes of each class, one row a split."""
     classes = list(next(iter(splits.values()))["boxes"])
@@ -117,7 +108,7 @@ def _split_table(splits: dict[str, Any]) -> str:
     for name, split in splits.items():
         groups = [split["groups"]] if grouped else []
         rows.append([name, split["images"], *groups, *split["boxes"].values()])
-    return _grid(rows)
+    return grid(rows)
 
 
 def compile_table(result: dict[str, Any]) -> str:
@@ -132,6 +123,8 @@ def compile_table(result: dict[str, Any]) -> str:
 
 def inspect_table(result: dict[str, Any]) -> str:
     """The result of `inspect` for people."""
+    if result["kind"] == "classification":
+        return label_verbs.inspect_table(result)
     height, width = result["image_size"]
     rows: list[list[Any]] = [["boxes in pixels", "", "p0", "p10", "p50", "p90", "p100", "mean"]]
     for name, split in result["splits"].items():
@@ -146,7 +139,7 @@ def inspect_table(result: dict[str, Any]) -> str:
         [
             f"{result['path']}: {result['source']}, {width}x{height}",
             _split_table(result["splits"]),
-            _grid(rows),
+            grid(rows),
             *(f"original sizes of {name}: {text}" for name, text in sizes.items() if text),
             *(f"wrote {path}" for path in result["plots"]),
         ]
@@ -155,7 +148,10 @@ def inspect_table(result: dict[str, Any]) -> str:
 
 def verify_table(result: dict[str, Any]) -> str:
     """The result of `verify` for people."""
-    splits = ", ".join(f"{name} {s['images']} images {s['boxes']} boxes" for name, s in result["splits"].items())
+    splits = ", ".join(
+        " ".join([name, *(f"{count} {what}" for what, count in counts.items())])
+        for name, counts in result["splits"].items()
+    )
     return f"{result['path']}: good ({result['checksums']} checksums, {result['bytes'] / 1e6:.1f} MB; {splits})"
 
 

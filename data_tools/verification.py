@@ -11,27 +11,31 @@ import cv2
 import h5py
 import numpy as np
 
+from data_tools import label_verification
 from data_tools.layout import digest
-from data_tools.schema import damage_named, open_hdf5, read_columns, text
+from data_tools.schema import damage_named, kind_of, open_hdf5, read_columns, text
 from run_tools.errors import InputError
 
 FIX = "compile the file again"
 
 
 def verify(path: str | pathlib.Path) -> dict[str, Any]:
-    """Check a compiled detection file: schema, completeness, contents, and every dataset's checksum.
+    """Check a compiled file: schema, completeness, contents, and every dataset's checksum.
 
     Args:
         path: the HDF5 file.
 
     Returns:
-        path, `bytes`, `checksums` (how many agreed) and `splits`: images and boxes of each.
+        path, `kind`, `bytes`, `checksums` (how many agreed) and `splits`: of each the images, and the boxes or, in a
+        classification file, the classes that occur.
 
     Raises:
         InputError: the first thing that is wrong.
     """
     path = pathlib.Path(path)
-    counts = check_contents(path, unfinished=False)
+    kind = kind_of(path)
+    check = label_verification.check_contents if kind == "classification" else check_contents
+    counts = check(path, unfinished=False)
     checksums = 0
     with open_hdf5(path) as file, damage_named(path):
         for split in counts:
@@ -40,7 +44,7 @@ def verify(path: str | pathlib.Path) -> dict[str, Any]:
                 checksums += 1
             if "encoded" in file[split]:
                 _check_encoded(file[split]["encoded"], file.attrs["image_size"], f"{path}, split {split}")
-    return {"path": str(path), "bytes": path.stat().st_size, "checksums": checksums, "splits": counts}
+    return {"path": str(path), "kind": kind, "bytes": path.stat().st_size, "checksums": checksums, "splits": counts}
 
 
 def check_contents(path: pathlib.Path, unfinished: bool = True) -> dict[str, dict[str, int]]:

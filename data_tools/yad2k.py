@@ -65,7 +65,7 @@ class Yad2kData(keras.utils.PyDataset):
         for_fit: bool = False,
         **options: Any,
     ) -> None:
-        store = path if isinstance(path, Store) else open_store(path)
+        store = path if isinstance(path, Store) else open_store(path, "detection")
         self.anchors = check_anchors(anchors)
         self.image_size = check_size(store.image_size if input_size is None else input_size)
         self.grid = (self.image_size[0] // STRIDE, self.image_size[1] // STRIDE)

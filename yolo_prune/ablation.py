@@ -58,7 +58,7 @@ def ablate(options: AblateConfig) -> dict[str, Any]:
 
 def plan(options: AblateConfig) -> list[tuple[str, TrainConfig]]:
     """Every run's variant and config, checked before the first begins; a seed of all variants comes before the next."""
-    store = open_store(options.data)
+    store = open_store(options.data, "detection")
     for split in options.splits:
         store[split]  # told before the work, not after it
     if not options.seeds or len(set(options.seeds)) < len(options.seeds):

@@ -115,7 +115,7 @@ def _data(options: DemoConfig) -> Store:
     if not data.exists():
         compiler = DataCompiler(KittiExtractor(scenes), size, split="random", fractions=FRACTIONS, seed=options.seed)
         compiler.compile(data)
-    store = open_store(data)
+    store = open_store(data, "detection")
     lookup = class_set(CLASSES).lookup(store.class_names)
     if not any((truth.classes >= 0).any() for truth in truths(store, SPLIT, lookup)):
         raise InputError(f"{options.images} scenes without an object in {SPLIT}", "more scenes", "raise --images")

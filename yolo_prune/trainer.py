@@ -55,7 +55,7 @@ class Trainer:
         self.config = config
         self.verbose = verbose
         self.plan = Plan(config.stages)
-        self.store: Store = open_store(config.data)
+        self.store: Store = open_store(config.data, "detection")
         self.classes = own_classes(self.store) if config.classes == OWN else class_set(config.classes)
         self.lookup = lookup_of(self.classes, self.store)
         self.image_size = check_image_size(parse_size(config.input) if config.input else self.store.image_size)

@@ -90,7 +90,7 @@ def evaluate(options: EvaluateConfig) -> dict[str, Any]:
     metrics = metric_names(options.metrics)
     check_folder(options.report)
     model = load_detector(options.model)
-    store = open_store(options.data)
+    store = open_store(options.data, "detection")
     classes, view = classes_of(model, store), store[options.split]
     weights, other = resamples(options, view), rival(options, classes)
     true = truths(store, options.split, lookup_of(classes, store))

@@ -80,7 +80,7 @@ def table(result: dict[str, Any]) -> str:
 def _checked(options: Paper003Config) -> Store:
     """The data, once everything that can be wrong with it has been looked at."""
     check_image_size(parse_size(options.input))
-    store = open_store(options.data)
+    store = open_store(options.data, "detection")
     lookup_of(table2.class_columns(), store)
     check_splits(store, (*SPLITS, options.split))
     return store

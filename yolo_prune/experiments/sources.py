@@ -116,7 +116,7 @@ def _describe(weights: Path) -> str:
         return weights.name
     options = configs.load(TrainConfig, folder.path("config.yaml"))
     told = f"run {weights.name}, trained {(folder.read_state() or {}).get('epoch', 0)} epochs on "
-    told += open_store(options.data).source if options.data.is_file() else options.data.name
+    told += open_store(options.data, "detection").source if options.data.is_file() else options.data.name
     return told + (f" from {options.weights.name}" if options.weights is not None else " from scratch")
 
 

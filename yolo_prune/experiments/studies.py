@@ -128,7 +128,7 @@ def _study(
 ) -> dict[str, Any]:
     """Trains and judges each of `trainings`, and writes table, figure and report."""
     begun = time.perf_counter()
-    store = open_store(options.data)
+    store = open_store(options.data, "detection")
     # What does not fit is refused before the folder is made.
     check_splits(store, (*SPLITS, options.split))
     check_weights(options.weights)
