@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from classify_prune.models import Classifier, lenet5, mlp, resnet18
+    from classify_prune.recipe import TrainConfig
+    from classify_prune.trainer import Trainer
 
-_HOMES = {"Classifier": "models", "lenet5": "models", "mlp": "models", "resnet18": "models"}
+_HOMES = {
+    "Classifier": "models",
+    "TrainConfig": "recipe",
+    "Trainer": "trainer",
+    "lenet5": "models",
+    "mlp": "models",
+    "resnet18": "models",
+}
 
-__all__ = ["Classifier", "lenet5", "mlp", "resnet18"]
+__all__ = ["Classifier", "TrainConfig", "Trainer", "lenet5", "mlp", "resnet18"]
 
 
 def __getattr__(name: str) -> Any:
