@@ -50,7 +50,7 @@ def preprocess_of(shape: tuple[int, ...]) -> Preprocess | None:
 
 def standard(
     config: TrainConfig, store: LabelStore, task: Task, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
+) -> tuple[list[float], list[float]] | tuple[None, None]:
     """Mean and deviation that the network takes out of its inputs, measured on the training images of the task.
 
     Raises:
@@ -60,15 +60,15 @@ def standard(
     if way == "none":
         return None, None
     if way == "imagenet" and shape[-1] == 3 and images:
-        return np.array(IMAGENET[0]), np.array(IMAGENET[1])
+        return list(IMAGENET[0]), list(IMAGENET[1])
     if way == "imagenet" or (way == "minmax" and images):
         raise InputError(f"standardise {way} for inputs {shape}", "a way that fits them", "choose standard or none")
     view, rows = store["train"], task.rows["train"]
     if images:
         measured: Any = preprocess_of(shape).measured(view, rows)  # type: ignore[union-attr]
-        return np.array(measured.mean), np.array(measured.deviation)
+        return list(measured.mean), list(measured.deviation)
     scale = FeatureScale.measured(view, way, rows)
-    return np.asarray(scale.offset, np.float64), 1.0 / np.asarray(scale.factor, np.float64)
+    return scale.offset.astype(np.float64).tolist(), (1.0 / scale.factor.astype(np.float64)).tolist()
 
 
 def feed(
