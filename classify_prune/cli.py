@@ -1,4 +1,4 @@
-"""`classify-prune`: train, judge and use a classifier."""
+"""`classify-prune`: train, judge and use a classifier; cluster features."""
 
 import os
 from collections.abc import Sequence
@@ -30,6 +30,13 @@ VERBS = (
         "classify_prune.predict:predict",
         _TABLES + "predict_table",
         "classify-prune predict photos/ clip.mp4 --model runs/types",
+    ),
+    cli.Verb(
+        "cluster",
+        options.ClusterConfig,
+        "classify_prune.clustering.verb:cluster",
+        "classify_prune.clustering.verb:table",
+        "classify-prune cluster --data features.h5 --fuzziness 1.3 1.7 2.5 --iterations 5 10 15 --seeds 0 1 2",
     ),
 )
 

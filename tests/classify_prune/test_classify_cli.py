@@ -132,6 +132,6 @@ def test_what_cannot_be_read_may_be_left_out(trained, image_folder, tmp_path, ca
 
 
 def test_every_verb_explains_itself(capsys):
-    for verb in ("train", "evaluate", "predict"):
+    for verb in ("train", "evaluate", "predict", "cluster"):
         assert run(verb, "--help") == 0
         assert f"classify-prune {verb}" in capsys.readouterr().out
