@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data_tools import options
+from data_tools.scenes.studio_verb import StudioConfig
 from data_tools.scenes.verb import StreetConfig
 from run_tools import cli
 
@@ -16,6 +17,13 @@ VERBS = (
         "data_tools.scenes.verb:street",
         "data_tools.scenes.verb:table",
         "data-tools street scenes --images 200 --seed 0",
+    ),
+    cli.Verb(
+        "studio",
+        StudioConfig,
+        "data_tools.scenes.studio_verb:studio",
+        "data_tools.scenes.studio_verb:table",
+        "data-tools studio vehicles --per-type 200 --vehicles 110 --seed 0",
     ),
     cli.Verb(
         "compile kitti",

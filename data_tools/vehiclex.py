@@ -76,8 +76,9 @@ class VehicleXExtractor(LabelExtractor):
 
     def _folders(self, split: str) -> list[pathlib.Path]:
         """Folders that may hold a split's files, the likeliest first."""
-        names = [f"{task}/{split}" for task in TASK_FOLDERS] + [f"image_{split}", f"sys_image_{split}"]
-        return [self.root / name for name in names if (self.root / name).is_dir()][:1]
+        paths = [self.root / task / split for task in TASK_FOLDERS]
+        paths += [self.root / f"image_{split}", self.root / f"sys_image_{split}"]
+        return [path for path in paths if path.is_dir()][:1]
 
     def _matched(
         self, labels: dict[str, list[Label]]

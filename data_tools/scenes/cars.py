@@ -26,7 +26,19 @@ from data_tools.scenes.profiles import PROFILES, Profile
 @functools.cache
 def mesh(kind: str) -> Mesh:
     """The template of a passenger car, panel van or pickup; `kind` is a key of `PROFILES`."""
-    profile = PROFILES[kind]
+    return build(kind, PROFILES[kind])
+
+
+def build(kind: str, profile: Profile) -> Mesh:
+    """A passenger car, panel van or pickup.
+
+    Args:
+        kind: a key of `PROFILES`.
+        profile: its shape, with stations in the order that this kind's template has them.
+
+    Returns:
+        The mesh.
+    """
     builder = MeshBuilder()
     loft = Loft(profile.stations, profile.clearance)
     loft.skin(builder)
@@ -37,6 +49,9 @@ def mesh(kind: str) -> Mesh:
     front(builder, loft, profile.grille)
     rear(builder, loft, profile.tall_lamps, profile.plate_band)
     _seams(builder, loft, profile)
+    if profile.decal is not None:
+        for segment in range(1, len(profile.stations) - 2):
+            loft.paint_sides(builder, segment, 1, (0.0, profile.decal[0], 1.0, profile.decal[1]), "stripe")
     half = max(station[3] for station in profile.stations)
     wheels(builder, profile.axles, profile.wheel, half * 0.995, profile.clearance)
     cowl = profile.stations[profile.windscreen]

@@ -43,13 +43,21 @@ def _body(length: float, height: float, half: float, belt: float, clearance: flo
     )
 
 
-def bus() -> Mesh:
-    """A city bus: a row of large windows, doors on its right, a destination board in front."""
+def bus(length: float = 11.0, height: float = 3.05, belt: float = 1.2, windows: int = 7, doors: int = 3) -> Mesh:
+    """A city bus: a row of large windows, doors on its right, a destination board in front.
+
+    Args:
+        length, height: metres.
+        belt: height of the lower edge of the windows, metres.
+        windows: number on each side.
+        doors: number, 1 to 3.
+    """
     builder = MeshBuilder()
-    loft = _body(11.0, 3.05, 1.25, 1.2, 0.32, 0.22)
+    end = length / 2
+    loft = _body(length, height, 1.25, belt, 0.32, 0.22)
     loft.skin(builder, upper=PAINT)
     for tail, way in ((1, AHEAD), (-1, BEHIND)):
-        pane = upright(tail * 5.47, 1.2, tail * 5.3, 3.0, 1.16)
+        pane = upright(tail * (end - 0.03), belt, tail * (end - 0.2), height - 0.05, 1.16)
         glass = (0.02, 0.04, 0.98, 0.74) if tail > 0 else (0.12, 0.32, 0.88, 0.78)
         builder.quad(pane, GLASS, glass, outward=way)
         builder.quad(pane, GAP, (0.08, 0.79, 0.92, 0.97), outward=way)
@@ -57,19 +65,19 @@ def bus() -> Mesh:
         builder.quad(pane, "sign", sign, layer=2, detail=_DETAIL, outward=way)
         builder.quad(pane, GAP, (0.497, 0.04, 0.503, 0.74), layer=2, detail=CLOSE, outward=way)
     loft.paint_sides(builder, 2, 2, (0.0, 0.12, 1.0, 0.72), GAP)
-    for i in range(7):
-        loft.paint_sides(builder, 2, 2, (0.008 + i / 7, 0.14, (i + 1) / 7 - 0.008, 0.7), GLASS, layer=2)
+    for i in range(windows):
+        loft.paint_sides(builder, 2, 2, (0.008 + i / windows, 0.14, (i + 1) / windows - 0.008, 0.7), GLASS, layer=2)
     builder.part(1)
     front(builder, loft, (0.3, 0.1, 0.7, 0.3), lamp=0.2, badge=False)
     rear(builder, loft, tall=True)
     builder.quad(loft.cap(-1, 1), GAP, (0.2, 0.1, 0.8, 0.16), outward=BEHIND)
-    for u in (0.02, 0.42, 0.78):
+    for u in (0.02, 0.42, 0.78)[:doors]:
         for band, low in ((0, 0.3), (1, 0.0)):
             builder.quad(loft.panel(2, band, -1), GLASS, (u, low, u + 0.11, 1.0), layer=2)
             builder.quad(loft.panel(2, band, -1), TRIM, (u + 0.052, low, u + 0.058, 1.0), layer=3, detail=_DETAIL)
     loft.paint_sides(builder, 2, 0, (0.0, 0.0, 1.0, 0.35), "stripe")
-    wheels(builder, (2.75, -2.9), 0.48, 1.245, 0.32, width=0.35)
-    mirrors(builder, 5.4, 1.9, 1.38, size=0.2, material=TRIM)
+    wheels(builder, (0.25 * length, -2.9 / 11 * length), 0.48, 1.245, 0.32, width=0.35)
+    mirrors(builder, end - 0.1, belt + 0.7, 1.38, size=0.2, material=TRIM)
     return builder.build()
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from data_tools.scenes import coaches, lorries
 from data_tools.scenes.meshes import Mesh
 
-_MADE = {"truck": lorries.truck, "RV": lorries.motorhome, "bus": coaches.bus, "tram": coaches.tram}
+_MADE: dict[str, Callable[[], Mesh]] = {
+    "truck": lorries.truck,
+    "RV": lorries.motorhome,
+    "bus": coaches.bus,
+    "tram": coaches.tram,
+}
 
 
 @functools.cache

@@ -74,11 +74,13 @@ def vehicle(kind: str, rng: np.random.Generator, colour: str | None = None) -> d
     Args:
         kind: vehicle type or "tram".
         rng: draws the paint.
-        colour: a key of `VEHICLE_COLOURS`; drawn as seen on German roads if None.
+        colour: a key of `VEHICLE_COLOURS`; drawn as seen on German roads (buses and trams: in their operators'
+            colours) if None.
 
     Returns:
         Material by name.
     """
+    drawn = colour is None
     if colour is None:
         weights = np.array(list(_ROAD_MIX.values()), float)
         colour = str(rng.choice(list(_ROAD_MIX), p=weights / weights.sum()))
@@ -86,7 +88,7 @@ def vehicle(kind: str, rng: np.random.Generator, colour: str | None = None) -> d
             colour = "white"
     paint = _pick(rng, [VEHICLE_COLOURS[colour]], 0.2)
     gloss = float(rng.uniform(0.28, 0.5))
-    if kind in ("bus", "tram"):
+    if drawn and kind in ("bus", "tram"):
         paint, gloss = _pick(rng, _BUSES if kind == "bus" else _TRAMS), 0.2
     accent = _pick(rng, [VEHICLE_COLOURS[c] for c in ("red", "blue", "green", "gray", "orange", "golden")])
     cargo = _pick(rng, ((0.68, 0.68, 0.66), (0.60, 0.61, 0.63), paint, (0.20, 0.28, 0.46), (0.55, 0.14, 0.10)))

@@ -123,8 +123,29 @@ class Hedge:
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
-    """What the sky and the camera add.
+class Exposure:
+    """What the camera adds.
+
+    Attributes:
+        gain: exposure with white balance, per channel.
+        gamma: exponent of the tone curve.
+        contrast: 0 a straight curve … 1 a strong S.
+        noise: standard deviation of the sensor's noise in grey levels.
+        noise_shift: rows and columns by which the noise is moved.
+        blur: standard deviation of the lens blur in pixels.
+    """
+
+    gain: Colour
+    gamma: float
+    contrast: float
+    noise: float
+    noise_shift: tuple[int, int]
+    blur: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Look(Exposure):
+    """What the sky and the camera add; the camera's part is in `Exposure`.
 
     Attributes:
         zenith: colour of the sky overhead.
@@ -132,12 +153,6 @@ class Look:
         cloud_variant: which cloud cover, and `cloud_mirrored` its mirror image.
         cloud_cover: 0 none … 1 all of it.
         grain_variant, grain_mirrored: the road's texture.
-        gain: exposure with white balance, per channel.
-        gamma: exponent of the tone curve.
-        contrast: 0 a straight curve … 1 a strong S.
-        noise: standard deviation of the sensor's noise in grey levels.
-        noise_shift: rows and columns by which the noise is moved.
-        blur: standard deviation of the lens blur in pixels.
     """
 
     zenith: Colour
@@ -147,12 +162,6 @@ class Look:
     cloud_cover: float
     grain_variant: int
     grain_mirrored: bool
-    gain: Colour
-    gamma: float
-    contrast: float
-    noise: float
-    noise_shift: tuple[int, int]
-    blur: float
 
 
 @dataclasses.dataclass(frozen=True)

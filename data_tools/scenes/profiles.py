@@ -26,6 +26,7 @@ class Profile:
         cladding: dark plastic sills.
         rails: roof rails.
         extra: one of "", "wing", "bed".
+        decal: lower and upper edge of a stripe along the sides, 0–1 of the band below the belt; None without.
     """
 
     stations: tuple[Station, ...]
@@ -42,6 +43,7 @@ class Profile:
     cladding: bool = False
     rails: bool = False
     extra: str = ""
+    decal: tuple[float, float] | None = None
 
 
 _SEDAN = Profile(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import multiprocessing
 import os
 import pathlib
 from collections import Counter
@@ -15,9 +14,9 @@ import numpy as np
 from data_tools.image_files import encode_png
 from data_tools.kitti import write_labels
 from data_tools.records import Box
-from data_tools.scenes import background, ground, labels, layout, order, raster, shadows, textures
+from data_tools.scenes import background, ground, labels, layout, order, output, raster, shadows, textures
 from data_tools.scenes.camera import KITTI_SIZE, Camera
-from data_tools.scenes.plan import Look, Plan
+from data_tools.scenes.plan import Exposure, Plan
 from run_tools.errors import InputError
 from run_tools.files import atomic_path
 
@@ -114,7 +113,7 @@ def draw(plan: Plan, camera: Camera) -> Scene:
     return Scene(expose(image, plan.look), tuple(boxes), camera.p2, camera.calibration(), plan)
 
 
-def expose(image: np.ndarray, look: Look) -> np.ndarray:
+def expose(image: np.ndarray, look: Exposure) -> np.ndarray:
     """Lens blur, exposure, white balance, tone curve and sensor noise.
 
     Args:
@@ -166,42 +165,21 @@ def write(
     Raises:
         InputError: if the folder holds something, or an argument is out of range.
     """
-    out = _check(pathlib.Path(out), images, seed, size, workers)
-    # Starting a process costs as much as some dozen images.
-    workers = min(workers or (os.cpu_count() or 1 if images >= 64 else 1), images)
+    if not 1 <= images <= 1_000_000:
+        raise InputError(f"--images {images}", "1 to 1000000", "ask for at least one image")
+    check_size(size)
+    out = output.check_folder(out, seed, workers)
     counts: Counter[str] = Counter()
     with atomic_path(out) as folder:
         for part in ("image_2", "label_2", "calib"):
             (folder / "training" / part).mkdir(parents=True)
         job = functools.partial(_save, folder=folder, seed=seed, size=size)
-        if workers == 1:
-            for index in range(images):
-                counts += job(index)
-        else:
-            # "spawn" because forking a process that already runs threads (OpenCV's, a framework's) can hang.
-            with multiprocessing.get_context("spawn").Pool(
-                workers, initializer=cv2.setNumThreads, initargs=(1,)
-            ) as pool:
-                for found in pool.imap_unordered(job, range(images), chunksize=8):
-                    counts += found
+        for found in output.each(job, images, workers):
+            counts += found
         (folder / "source.txt").write_text(f"{SOURCE}, seed {seed}\n", encoding="ascii")
         (folder / "README.txt").write_text(_readme(images, seed, size), encoding="ascii")
     objects = dict(sorted(counts.items(), key=lambda item: -item[1]))
     return {"out": str(out), "images": images, "seed": seed, "size": list(size), "objects": objects, "source": SOURCE}
-
-
-def _check(out: pathlib.Path, images: int, seed: int, size: tuple[int, int], workers: int | None) -> pathlib.Path:
-    """The folder to write, if what was asked for can be done; InputError otherwise."""
-    if not 1 <= images <= 1_000_000:
-        raise InputError(f"--images {images}", "1 to 1000000", "ask for at least one image")
-    if workers is not None and workers < 1:
-        raise InputError(f"--workers {workers}", "at least 1", "leave it out for one per core")
-    check_size(size)
-    if seed < 0:
-        raise InputError(f"--seed {seed}", "a whole number from 0", "choose another seed")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}, which exists already", "a new or empty folder", "choose another name or remove it")
-    return out
 
 
 def _readme(images: int, seed: int, size: tuple[int, int]) -> str:
