@@ -8,7 +8,7 @@ from run_tools.errors import InputError
 
 
 def load_classifier(source: str | Path, compile: bool = False) -> Classifier:
-    """A saved classifier, in Keras's safe mode.
+    """A saved classifier, in Keras's safe mode, and quicker on CPUs (`run_tools.cpu`).
 
     Args:
         source: a run folder (its best checkpoint) or a `.keras` file.
@@ -21,6 +21,7 @@ def load_classifier(source: str | Path, compile: bool = False) -> Classifier:
     if not isinstance(model, Classifier):
         fix = "give a model that `classify-prune train` saved"
         raise InputError(f"{source}: a {type(model).__name__}", "a classifier of this project", fix)
+    cpu.fuse_batch_norm(model)
     # XLA's convolutions are slow on CPUs.
     if cpu.on_cpu():
         model.jit_compile = False

@@ -59,7 +59,7 @@ class Trainer:
         config, folder = self.config, RunFolder(self.config.out)
         keras.utils.set_random_seed(config.seed)
         train, val = self._feed("train", augment=config.augment, limit=config.limit), self._feed("val")
-        with precision.scope(config.mixed_precision, config.cpu_bfloat16):
+        with precision.scope(config.mixed_precision):
             if folder.read_state() is None:
                 # Before the folder is made: what is wrong with widths or weights must not leave one behind.
                 self._start()
@@ -131,6 +131,8 @@ class Trainer:
         for layer in self.model.layers:
             layer.trainable = config.train == "all" or layer.name == HEAD
         cpu.fuse_batch_norm(self.model)
+        if config.cpu_bfloat16:
+            cpu.bfloat16_convolutions(self.model)
         self.model.compile(
             optimizer_of(config, steps * config.epochs),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

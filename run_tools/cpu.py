@@ -5,12 +5,14 @@ convolutions are slow on CPUs. TensorFlow's fused operation does the same in two
 `benchmarks/training_cpu.py` says what both are worth.
 """
 
-import contextlib
 import functools
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
+
+LEAST_CHANNELS = 32
+"""Read by a convolution for which bfloat16 pays: with fewer, rounding the large maps takes longer than multiplying."""
 
 
 def on_cpu() -> bool:
@@ -80,21 +82,61 @@ def _call(layer: keras.layers.BatchNormalization, inputs: Any, training: Any = N
     return outputs
 
 
-@contextlib.contextmanager
-def bfloat16_convolutions(wanted: bool = True) -> Iterator[None]:
-    """Within: functions that TensorFlow traces on a CPU with bfloat16 units (AMX, AVX512-BF16) convolve in bfloat16.
+def bfloat16_convolutions(model: keras.Model) -> list[str]:
+    """Lets the convolutions of a model multiply in bfloat16, where it runs on a CPU that has such units.
 
-    Variables, batch-norm statistics and the loss stay float32. Elsewhere it changes nothing. After: as before.
+    Inputs and kernels are rounded for the convolution and for its gradients, which come back as float32. Variables,
+    everything between the convolutions and the loss stay float32, and nothing that is saved changes. Layers that make
+    the model's outputs keep float32 too. To be called before `compile`. (TensorFlow's own rewriting of graphs to
+    bfloat16 would take in parts of the loss, where box coordinates need the digits.)
+
+    Args:
+        model: any model; nested ones are searched too.
+
+    Returns:
+        The names of the layers that changed; none on another backend, with a GPU, or on a CPU without bfloat16.
     """
-    if not wanted or not on_cpu():
-        yield
-        return
+    if not on_cpu() or not has_bfloat16():
+        return []
+    last = {id(tensor._keras_history.operation) for tensor in keras.tree.flatten(getattr(model, "outputs", None) or [])}
+    found = [layer for layer in model._flatten_layers() if _in_bfloat16(layer) and id(layer) not in last]
+    for layer in found:
+        layer.call = functools.partial(_convolve, layer)
+    return [layer.name for layer in found]
+
+
+def has_bfloat16() -> bool:
+    """Whether Linux says that this processor multiplies bfloat16: AMX or AVX512-BF16."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "amx_bf16" in told or "avx512_bf16" in told
+
+
+def _in_bfloat16(layer: keras.layers.Layer) -> bool:
+    return (
+        type(layer) is keras.layers.Conv2D
+        and layer.built
+        and layer.groups == 1
+        and layer.data_format == "channels_last"
+        and layer.compute_dtype == "float32"
+        and layer.kernel.shape[2] >= LEAST_CHANNELS
+    )
+
+
+def _convolve(layer: keras.layers.Conv2D, inputs: Any) -> Any:
+    """`Conv2D.call` with the products in bfloat16."""
     import tensorflow as tf
 
-    name = "auto_mixed_precision_onednn_bfloat16"
-    before = tf.config.optimizer.get_experimental_options().get(name, False)
-    tf.config.optimizer.set_experimental_options({name: True})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({name: before})
+    outputs = tf.nn.conv2d(
+        tf.cast(inputs, tf.bfloat16),
+        tf.cast(layer.kernel, tf.bfloat16),
+        strides=layer.strides,
+        padding=layer.padding.upper(),
+        dilations=layer.dilation_rate,
+    )
+    outputs = tf.cast(outputs, tf.float32)
+    if layer.use_bias:
+        outputs = outputs + tf.cast(layer.bias, tf.float32)
+    return outputs if layer.activation is None else layer.activation(outputs)

@@ -80,24 +80,30 @@ def decode(logits, anchors: Sequence[Sequence[float]], num_classes: int):
     return ops.reshape(boxes, (-1, count, 4)), ops.reshape(scores, (-1, count, num_classes))
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
+def suppress(boxes: np.ndarray, scores: np.ndarray, iou: float, limit: int | None = None) -> np.ndarray:
     """Greedy non-maximum suppression of one class.
 
     Args:
         boxes: (n, 4) xyxy.
         scores: (n,); equal scores keep their order.
         iou: a box is dropped when its IoU with a kept one exceeds this.
+        limit: stop after so many kept boxes; None: never.
 
     Returns:
         Indices kept, by descending score.
     """
     order = np.argsort(-scores, kind="stable")
-    overlaps = box_tools.iou(boxes[order], boxes[order]) > iou
+    boxes = boxes[order]
+    # Only kept boxes are compared with the rest: a network in its first epochs has thousands of candidates an image.
     alive = np.ones(len(order), bool)
-    for index in range(len(order)):
-        if alive[index]:
-            alive[index + 1 :] &= ~overlaps[index, index + 1 :]
-    return order[alive]
+    kept: list[int] = []
+    while alive.any() and (limit is None or len(kept) < limit):
+        best = int(alive.argmax())
+        kept.append(best)
+        alive[best] = False
+        rest = np.flatnonzero(alive)
+        alive[rest] = box_tools.iou(boxes[best : best + 1], boxes[rest])[0] <= iou
+    return order[kept]
 
 
 def detections(
@@ -130,7 +136,7 @@ def _detections_of_image(boxes, scores, score: float, iou: float, limit: int | N
     kept_boxes, kept_scores, kept_classes = [], [], []
     for index in range(scores.shape[1]):
         candidates = np.flatnonzero(scores[:, index] >= score)
-        kept = candidates[suppress(boxes[candidates], scores[candidates, index], iou)]
+        kept = candidates[suppress(boxes[candidates], scores[candidates, index], iou, limit)]
         kept_boxes.append(boxes[kept])
         kept_scores.append(scores[kept, index])
         kept_classes.append(np.full(len(kept), index))

@@ -101,6 +101,23 @@ class YoloV2(keras.Model):
         ordered = [widths[f"conv_{index}"] for index in range(1, len(self.widths) + 1)]
         return self.from_config({**self.get_config(), "widths": ordered})
 
+    def at_size(self, image_size: Sequence[int]) -> "YoloV2":
+        """The same network and weights for another input: convolutions and anchors do not depend on it.
+
+        Args:
+            image_size: (height, width), multiples of 32.
+
+        Returns:
+            A new detector. It finds things at the scales that it was trained on, so train on a little at the new size.
+        """
+        return self._with_weights(
+            self.from_config({**self.get_config(), "image_size": network.check_image_size(image_size)})
+        )
+
+    def _with_weights(self, other: "YoloV2") -> "YoloV2":
+        other.set_weights(self.get_weights())
+        return other
+
     def compile(self, *args, jit_compile="auto", **kwargs):
         """`keras.Model.compile`; "auto" does not use XLA for TensorFlow on a CPU, where it halves the speed."""
         if jit_compile == "auto" and keras.backend.backend() == "tensorflow" and not has_gpu():

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from run_tools.config import option, positional
 
 MODEL_HELP = "run folder, .keras file or name in weights/manifest.yaml"
+INPUT_HELP = "input WxH, multiples of 32; default: the model's own"
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class EvaluateConfig:
 
     model: Path = option(help=MODEL_HELP)
     data: Path = option(help="compiled HDF5 file")
+    input: str | None = option(None, help=INPUT_HELP)
     split: str = option("test", help="split of the file")
     metrics: tuple[str, ...] = option(
         ("paper", "coco"), help="any of paper, kitti, coco; commas or blanks between them"
@@ -42,6 +44,7 @@ class DetectConfig:
     image: tuple[Path, ...] = positional(help="pictures, folders of them, quoted patterns, videos", many=True)
     model: Path = option(help=MODEL_HELP)
     out: Path = option(help="folder for NAME.png or NAME.mp4, results/ and coco/")
+    input: str | None = option(None, help=INPUT_HELP)
     score: float = option(0.3, help="least score drawn", minimum=0.0, maximum=1.0)
     classes: tuple[str, ...] | None = option(None, help="only these classes of the head")
     results: Literal["kitti", "coco", "both"] = option("kitti", help="format of the result files")

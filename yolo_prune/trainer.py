@@ -75,8 +75,7 @@ class Trainer:
         """
         folder = RunFolder(self.config.out)
         keras.utils.set_random_seed(self.config.seed)
-        compute = precision.scope(self.config.mixed_precision, self.config.cpu_bfloat16)
-        with distribution.scope(self.config.distribute), compute:
+        with distribution.scope(self.config.distribute), precision.scope(self.config.mixed_precision):
             if folder.read_state() is None:
                 # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
                 self._start()
@@ -206,6 +205,8 @@ class Trainer:
     def _compile(self, stage: Stage, steps: int) -> None:
         names = freeze(self.model, stage.train)
         cpu.fuse_batch_norm(self.model)
+        if self.config.cpu_bfloat16:
+            cpu.bfloat16_convolutions(self.model)
         print(f"stage {stage.train}: {len(names)} layers learn, {stage.epochs} epochs of {steps} steps")
         loss = RegionLoss(self.model.anchors, self.model.num_classes, prior_scale=stage.prior_scale)
         optimizer = optimizer_of(self.config, stage, stage.epochs * steps)

@@ -89,7 +89,7 @@ def evaluate(options: EvaluateConfig) -> dict[str, Any]:
     """
     metrics = metric_names(options.metrics)
     check_folder(options.report)
-    model = load_detector(options.model)
+    model = load_detector(options.model, options.input)
     store = open_store(options.data, "detection")
     classes, view = classes_of(model, store), store[options.split]
     weights, other = resamples(options, view), rival(options, classes)

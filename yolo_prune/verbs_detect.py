@@ -53,7 +53,7 @@ def detect(options: DetectConfig) -> dict[str, Any]:
     check_replaced(replaced(options, sources))
     films = options.video and any(source.is_video for source in sources)
     video = output_format() if films else None
-    model = load_detector(options.model)
+    model = load_detector(options.model, options.input)
     names = model.class_names or tuple(f"class {index}" for index in range(model.num_classes))
     kept = class_indices(options.classes, names)
     batch = choose_batch_size(model, total, options.batch_size)

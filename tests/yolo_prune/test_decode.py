@@ -112,6 +112,7 @@ def test_suppression_equals_the_literal_one_and_tensorflows(seed, count, thresho
     assert kept == greedy(boxes.astype(float), scores, threshold)
     theirs = tf.image.non_max_suppression(boxes, scores.astype(np.float32), count, threshold)
     assert kept == theirs.numpy().tolist()
+    assert suppress(boxes, scores, threshold, limit=3).tolist() == kept[:3]
 
 
 def test_suppression_is_per_class():

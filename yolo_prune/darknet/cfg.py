@@ -185,6 +185,24 @@ def _region(section: Section, shape: Shape) -> Region:
 _READERS = {"convolutional": _convolution, "maxpool": _maxpool, "route": _route, "reorg": _reorg}
 
 
+def with_size(network: Network, size: tuple[int, int]) -> str:
+    """The cfg of the same network for another input.
+
+    Args:
+        network: a parsed cfg.
+        size: (height, width).
+
+    Returns:
+        The text, which differs in the lines `height=` and `width=` of [net] alone.
+    """
+    lines = network.text.split("\n")
+    net = read_sections(network.text, "cfg")[0]
+    for name, side in zip(("height", "width"), size, strict=True):
+        place = net.options[name].line - 1
+        lines[place] = re.sub(r"^(\s*\w+\s*=\s*)[0-9]+", rf"\g<1>{side}", lines[place])
+    return "\n".join(lines)
+
+
 def with_widths(network: Network, widths: Sequence[int]) -> str:
     """The cfg of the same network with other numbers of filters, such as a pruned one's.
 

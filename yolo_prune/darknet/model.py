@@ -7,12 +7,12 @@ import keras
 from keras import layers
 
 from run_tools.errors import InputError
-from yolo_prune.darknet.cfg import parse, with_widths
+from yolo_prune.darknet.cfg import parse, with_size, with_widths
 from yolo_prune.darknet.layers import Reorg
 from yolo_prune.darknet.structure import Convolution, Layer, MaxPool, Network, ReorgLayer, Route
 from yolo_prune.darknet.weights import Header
 from yolo_prune.detector import YoloV2
-from yolo_prune.network import LEAKY_SLOPE, NORM_EPSILON, NORM_MOMENTUM
+from yolo_prune.network import LEAKY_SLOPE, NORM_EPSILON, NORM_MOMENTUM, check_image_size
 
 
 @keras.saving.register_keras_serializable(package="yolo_prune")
@@ -77,6 +77,11 @@ class DarknetModel(YoloV2):
         )
         self.widths = tuple(layer.shape[2] for layer in network.convolutions[:-1])
         self.class_names = tuple(class_names) if class_names is not None else None
+
+    def at_size(self, image_size: Sequence[int]) -> "DarknetModel":
+        """The same network and weights for another input, (height, width)."""
+        cfg = with_size(parse(self.cfg), check_image_size(image_size))
+        return self._with_weights(self.from_config({**self.get_config(), "cfg": cfg}))
 
     def get_config(self):
         """Everything needed to build the network again, and which layers are frozen."""
