@@ -47,6 +47,13 @@ VERBS = (
         "data-tools compile folder vehicle_crops/ crops.h5 --size 96",
     ),
     cli.Verb(
+        "features",
+        options.Features,
+        "data_tools.label_verbs:features",
+        "data_tools.label_verbs:features_table",
+        "data-tools features crops.h5 crops_squeezenet.h5 --backbone squeezenet --weights squeezenet_notop.h5",
+    ),
+    cli.Verb(
         "inspect",
         options.Inspect,
         "data_tools.verbs:inspect",

@@ -12,7 +12,7 @@ from data_tools.compiler import DataCompiler
 from data_tools.image_folder import ImageFolderExtractor
 from data_tools.label_extractor import LabelExtractor
 from data_tools.label_store import LabelStore
-from data_tools.options import CompileFolder, CompileVehicleX
+from data_tools.options import CompileFolder, CompileVehicleX, Features
 from data_tools.tables import grid
 from data_tools.vehiclex import VehicleXExtractor
 from run_tools.files import parse_size
@@ -44,6 +44,30 @@ def _compile(extractor: LabelExtractor, options: CompileVehicleX | CompileFolder
         encoded=options.encoded,
     )
     return compiler.compile(options.out)
+
+
+def features(options: Features) -> dict[str, Any]:
+    """Run `features`; see `features.extract` for the result."""
+    from data_tools.backbones import Backbone  # Keras takes seconds to load
+    from data_tools.features import extract
+    from data_tools.store import open_store
+
+    open_store(options.file, "classification")  # a wrong file is told before a network is built
+    size = None if options.input is None else parse_size(options.input)
+    return extract(options.file, options.out, Backbone(options.backbone, options.weights, size), options.batch_size)
+
+
+def features_table(result: dict[str, Any]) -> str:
+    """The result of `features` for people."""
+    height, width = result["input"]
+    counts = ", ".join(f"{name} {count}" for name, count in result["splits"].items())
+    lines = [
+        f"{result['path']}: {result['source']}, {result['feature_width']} numbers an image ({counts})",
+        f"{result['backbone']} at {width}x{height}, weights {result['weights']}",
+    ]
+    if result["resumed"]:
+        lines.append(f"note: resumed, {result['resumed']} vectors were already there")
+    return "\n".join(lines)
 
 
 def _size_text(result: dict[str, Any]) -> str:

@@ -84,6 +84,27 @@ class CompileFolder:
 
 
 @dataclass(frozen=True)
+class Features:
+    """Turn the images of a compiled classification file into feature vectors.
+
+    OUT.h5 holds the vectors with the labels, attributes and splits of FILE.h5. A killed run resumes with the same
+    command.
+    """
+
+    file: Path = positional(help="compiled classification file of images")
+    out: Path = positional(help="HDF5 file to write; replaced when the new one is complete")
+    backbone: Literal["resnet50", "squeezenet"] = option(help="network: resnet50 gives 2048 numbers, squeezenet 512")
+    weights: str | None = option(
+        None, help="weights file in Keras's HDF5 layout without the top; imagenet: downloaded by Keras (resnet50, its "
+        "default); random: untrained"
+    )  # fmt: skip
+    input: str | None = option(
+        None, help="size that images are resized to first, WIDTH or WIDTHxHEIGHT; default: as stored"
+    )
+    batch_size: int = option(32, help="images that go through the network together", minimum=1)
+
+
+@dataclass(frozen=True)
 class Inspect:
     """Show what a compiled file holds: counts by split and class, sizes of images and boxes, attributes."""
 

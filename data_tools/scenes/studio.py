@@ -137,7 +137,7 @@ def render(vehicle: Vehicle, view: View, rng: np.random.Generator, size: int = 2
 def place(vehicle: Vehicle, view: View) -> Instance:
     """The vehicle in front of the renderer's camera, in the smaller world."""
     scale = CAMERA_HEIGHT / view.camera_height
-    heading = np.pi / 2 + np.radians(view.orientation)
+    heading = np.pi / 2 - np.radians(view.orientation)  # rotation_y turns clockwise
     return Instance(vehicle.mesh, (0.0, view.camera_distance * scale), float(heading), (scale,) * 3, vehicle.palette)
 
 

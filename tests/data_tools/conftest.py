@@ -49,3 +49,75 @@ def write_devkit(root: Path, drive_of: list[str]) -> None:
     lines = [f"2011_09_26 {drive} {frame:010d}" for frame, drive in enumerate(drive_of)][::-1]
     (root / "devkit" / "train_mapping.txt").write_text("\n".join(lines) + "\n")
     (root / "devkit" / "train_rand.txt").write_text(",".join(str(len(lines) - i) for i in range(len(lines))) + "\n")
+
+
+@pytest.fixture
+def make_vehiclex(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a VehicleX folder: `count` vehicles of types 0, 1, ... with one image or vector in each of
+    train, val and test. Item i (from 0, over splits) has orientation 10 i and camera c001, c002, c003 by split."""
+
+    def make(
+        count: int = 4,
+        features: bool = False,
+        name: str = "vehiclex",
+        one_file: bool = False,
+        task_folder: str = "",
+        size: tuple[int, int] = (24, 32),
+        width: int = 8,
+        encoding: str = "utf-8",
+    ) -> Path:
+        root, lines = tmp_path / name, {}
+        rng = np.random.default_rng(0)
+        suffix = "npy" if features else "jpg"
+        for part, split in enumerate(("train", "val", "test")):
+            (root / task_folder / split).mkdir(parents=True)
+            lines[split] = []
+            for vehicle in range(1, count + 1):
+                number = part * count + vehicle - 1
+                file = f"{vehicle:04d}_c{part + 1:03d}_{number}.{suffix}"
+                lines[split].append(vehiclex_item(file, vehicle, part + 1, (vehicle - 1) % 11, 10.0 * number))
+                path = root / task_folder / split / file
+                if features:
+                    np.save(path, rng.normal(size=width).astype(np.float32), allow_pickle=False)
+                else:
+                    cv2.imwrite(str(path), rng.integers(0, 256, (*size, 3), np.uint8))
+        if one_file:
+            lines = {"finegrained": [line for part in lines.values() for line in part]}
+        for split, items in lines.items():
+            (root / f"{split}_label.xml").write_bytes(vehiclex_xml(items, encoding).encode(encoding))
+        return root
+
+    return make
+
+
+def vehiclex_item(file: str, vehicle: int, camera: int, type_id: int, orientation: float) -> str:
+    """One line of a label file."""
+    return (
+        f'<Item typeID="{type_id}" imageName="{file}" cameraID="c{camera:03d}" vehicleID="{vehicle:04d}" '
+        f'colorID="{vehicle % 12}" orientation="{orientation:.1f}" lightInt="50.5" lightDir="-12.0" camHei="3.4" '
+        'camDis="10.1"/>'
+    )
+
+
+def vehiclex_xml(items: list[str], encoding: str = "utf-8") -> str:
+    """A label file."""
+    return (
+        f'<?xml version="1.0" encoding="{encoding}"?>\n<TrainingImages Version="1.0">\n'
+        f'<Items number="{len(items)}">\n' + "\n".join(items) + "\n</Items>\n</TrainingImages>\n"
+    )
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes class folders of noise images: {"car": 5, ...} images each, 24 high and 32 wide."""
+
+    def make(counts: dict[str, int], name: str = "classes", size: tuple[int, int] = (24, 32)) -> Path:
+        root = tmp_path / name
+        rng = np.random.default_rng(0)
+        for kind, count in counts.items():
+            (root / kind).mkdir(parents=True)
+            for index in range(count):
+                cv2.imwrite(str(root / kind / f"{index}.png"), rng.integers(0, 256, (*size, 3), np.uint8))
+        return root
+
+    return make
