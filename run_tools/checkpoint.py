@@ -2,6 +2,7 @@
 
 import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from run_tools.folder import RunFolder
 
 BEST = "best.keras"
 LAST = "last.keras"
+MASKS = "masks.npz"
+"""Of a finished run that was pruned; those of a checkpoint on the way have its name in front."""
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -29,6 +32,8 @@ class Checkpoint(keras.callbacks.Callback):
         data: digest of the data, kept in the state so that a resumed run can compare; None: not kept.
         every: epochs between checkpoints to resume from; the last one of the stage is always one.
         end: the epoch at which the stage is done; None: unknown, every epoch is a checkpoint.
+        since: the first epoch that may be the best, for a network that is not yet what it is to be.
+        save_masks: writes the masks that hold the model to a path, for each checkpoint to resume from; None: none do.
     """
 
     def __init__(
@@ -41,6 +46,8 @@ class Checkpoint(keras.callbacks.Callback):
         data: str | None = None,
         every: int = 1,
         end: int | None = None,
+        since: int = 0,
+        save_masks: Callable[[Path], None] | None = None,
     ):
         super().__init__()
         self.folder = folder
@@ -51,13 +58,15 @@ class Checkpoint(keras.callbacks.Callback):
         self.data = data
         self.every = every
         self.end = end
+        self.since = since
+        self.save_masks = save_masks
         self._state: dict[str, Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves, and stops the stage when it is out of patience."""
         state = self._state or self.folder.read_state() or {}
         best, best_epoch = state.get("best"), state.get("best_epoch")
-        value = (logs or {}).get(self.monitor)
+        value = (logs or {}).get(self.monitor) if epoch >= self.since else None
         if value is not None and math.isfinite(value) and self._better(float(value), best):
             best, best_epoch = float(value), epoch
             _save(self.model, self.folder.path(BEST))
@@ -81,9 +90,11 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _keep(self, name: str, state: dict[str, Any]) -> None:
         _save(self.model, self.folder.path(name))
+        if self.save_masks is not None:
+            self.save_masks(masks_of(self.folder.path(name)))
         self.folder.write_state(state)
-        for old in self.folder.path().glob("epoch-*.keras"):
-            if old.name != name:
+        for old in self.folder.path().glob("epoch-*"):
+            if not old.name.startswith(Path(name).stem):
                 old.unlink()
 
     def _better(self, value: float, best: float | None) -> bool:
@@ -102,6 +113,12 @@ def out_of_patience(state: dict[str, Any], start: int, patience: int | None) -> 
     return bool(state["epoch"] - 1 - max(state["best_epoch"], start - 1) >= patience)
 
 
+def masks_of(checkpoint: Path) -> Path:
+    """Where the masks lie that hold the network of a checkpoint: `epoch-0003.masks.npz`, or `masks.npz` at the end."""
+    name = MASKS if checkpoint.name == LAST else f"{checkpoint.stem}.{MASKS}"
+    return checkpoint.with_name(name)
+
+
 def _save(model: keras.Model, path: Path) -> None:
     with files.atomic_path(path) as temporary:
         model.save(temporary)
@@ -113,11 +130,15 @@ def finish(folder: RunFolder) -> None:
     last = folder.path(state["checkpoint"])
     if last.name == LAST:
         return
-    # A copy, so that state.json names a complete checkpoint at every moment.
-    with files.atomic_path(folder.path(LAST)) as temporary:
-        shutil.copyfile(last, temporary)
+    masks = masks_of(last)
+    # Copies, so that state.json names a complete checkpoint at every moment.
+    for source, target in ((last, folder.path(LAST)), (masks, folder.path(MASKS))):
+        if source.is_file():
+            with files.atomic_path(target) as temporary:
+                shutil.copyfile(source, temporary)
     folder.write_state({**state, "checkpoint": LAST, "finished": True})
     last.unlink()
+    masks.unlink(missing_ok=True)
 
 
 def restore_optimizer(model: keras.Model, saved: keras.optimizers.Optimizer) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from run_tools import cli
 from yolo_prune import options
 from yolo_prune.experiments import options as experiments
+from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.recipe import TrainConfig
 from yolo_prune.verbs_kitti import KittiEval
 
@@ -40,6 +41,13 @@ VERBS = (
         "yolo_prune.ablation:ablate",
         "yolo_prune.ablation:table",
         "yolo-prune ablate --config configs/ablation/kitti_tiny.yaml --data kitti.h5 --out runs/ablation",
+    ),
+    cli.Verb(
+        "prune",
+        PruneConfig,
+        "yolo_prune.pruning.verb:prune",
+        "yolo_prune.pruning.verb:table",
+        "yolo-prune prune --model runs/kitti --data kitti.h5 --out runs/pruned --sparsity .3 .5 .7 .9 --epochs 6",
     ),
     cli.Verb(
         "detect",

@@ -62,6 +62,10 @@ class Feeds:
         """The validation images as they are, or with `limit` the training images."""
         return self._feed("train" if self.config.limit else "val", shuffle=False)
 
+    def plain(self) -> Batches:
+        """The training images as they are, shuffled."""
+        return self._feed("train", shuffle=True)
+
     def _feed(self, split: str, **options: Any) -> Batches:
         config = self.config
         common: dict[str, Any] = {"input_size": self.image_size, "class_map": self.lookup, "seed": config.seed}

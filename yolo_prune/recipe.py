@@ -8,6 +8,7 @@ from typing import Literal
 from data_tools.augment import Augment
 from run_tools.config import option
 from run_tools.errors import InputError
+from yolo_prune.pruning.settings import Pruning
 
 SCHEDULES = ("cosine", "constant", "darknet")
 NAMED = ("names", "except")
@@ -142,6 +143,9 @@ class TrainConfig:
     weight_decay: float = option(0.0, help="decoupled weight decay of the kernels", minimum=0.0)
     clip_norm: float | None = option(10.0, help="global gradient norm above which gradients are scaled down")
     ema: float | None = option(None, help="momentum of the weights' averages, which are judged and saved: .998")
+    prune: Pruning | None = option(
+        None, help="prune and hold at zero while it learns, such as {sparsity: .9} (docs/prune_detector.md)"
+    )
     augment: Augment | None = option(Augment(), help="random changes of training images; null for none")
     mosaic_off: int = option(0, help="last epochs, without the mosaic and mix-up of --augment", minimum=0)
     monitor: Literal["val_ap50", "val_loss"] = option("val_ap50", help="what the best checkpoint is best by")

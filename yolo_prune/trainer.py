@@ -3,6 +3,7 @@
 Source: paper 003, section 5.1 and appendix A.2.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -33,6 +34,7 @@ from yolo_prune.monitor import Pictures, ValidationAP
 from yolo_prune.monitor_figures import Judgement
 from yolo_prune.network import STRIDE, check_image_size
 from yolo_prune.optimizers import optimizer_of
+from yolo_prune.pruning.held import Held
 from yolo_prune.recipe import Plan, Stage, TrainConfig
 from yolo_prune.transfer import transfer
 
@@ -61,6 +63,7 @@ class Trainer:
         self.image_size = check_image_size(parse_size(config.input) if config.input else self.store.image_size)
         self.feeds = Feeds(config, self.store, self.lookup, self.image_size, self.plan.epochs)
         self.model: YoloV2 = None  # type: ignore[assignment]  # made by `fit`
+        self.held: Held | None = None  # likewise, where the config prunes
 
     def fit(self) -> dict[str, Any]:
         """Trains, or goes on training.
@@ -75,6 +78,7 @@ class Trainer:
         """
         folder = RunFolder(self.config.out)
         keras.utils.set_random_seed(self.config.seed)
+        self._prepare()
         with distribution.scope(self.config.distribute), precision.scope(self.config.mixed_precision):
             if folder.read_state() is None:
                 # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
@@ -91,6 +95,10 @@ class Trainer:
                     cached.clear(folder.path("features"))
                     checkpoint.finish(folder)
                 return self._summary(folder)
+
+    def _prepare(self) -> None:
+        if self.config.prune is not None:
+            self.held = Held(self.config.prune, len(self.feeds.train()), self.plan.epochs, self.feeds.plain())
 
     def _start(self) -> None:
         anchors = self._anchors()
@@ -113,6 +121,8 @@ class Trainer:
                 f"note: stage {self.plan.stages[0].train} keeps {', '.join(random)} as they begin, which is at random; "
                 "give --weights that hold them, or let all layers learn first"
             )
+        if self.held is not None:
+            self.held.start(self.model)
 
     def _warm_start(self) -> set[str]:
         """Weights of `config.weights`; returns the layers that these left as they were.
@@ -145,6 +155,8 @@ class Trainer:
                 "compile it again with the same options, or choose a new --out",
             )
         self.model = load_model(folder.path(state["checkpoint"]), compile=True)
+        if self.held is not None:
+            self.held.restore(self.model, checkpoint.masks_of(folder.path(state["checkpoint"])))
         folder.truncate(lambda row: row.get("epoch", -1) < state["epoch"])
         print(f"resuming {self.config.out} after epoch {state['epoch']} of {self.plan.epochs}")
 
@@ -181,15 +193,17 @@ class Trainer:
             if saved is not None:
                 self._go_on(saved)
             ordered = functools.partial(self.feeds.train, shuffle=False)
+            # Masks may be those of layers that a cache leaves out of `fit`.
+            config = dataclasses.replace(self.config, cache="off") if self.held is not None else self.config
             learner, train, val = cached.prepare(
-                self.model, stage, feed, ordered, self.feeds.val(), folder.path("features"), self.config
+                self.model, stage, feed, ordered, self.feeds.val(), folder.path("features"), config
             )
             history = learner.fit(
                 shown if train is feed else train,
                 validation_data=val,
                 initial_epoch=done,
                 epochs=end,
-                callbacks=self._callbacks(folder, index, train),
+                callbacks=self._callbacks(folder, index, train, done),
                 validation_freq=self._validated(end, self.config.monitor_every),
                 shuffle=False,
                 verbose=self.verbose,
@@ -219,7 +233,7 @@ class Trainer:
             swap(self.model)
 
     def _callbacks(
-        self, folder: RunFolder, index: int, feed: Batches | cached.CachedBatches
+        self, folder: RunFolder, index: int, feed: Batches | cached.CachedBatches, begin: int
     ) -> list[keras.callbacks.Callback]:
         config, stage = self.config, self.plan.stages[index]
         split = "train" if config.limit else "val"
@@ -246,12 +260,16 @@ class Trainer:
                 self.store.digest(),
                 config.save_every,
                 end,
+                self.held.since if self.held is not None else 0,
+                self.held.save if self.held is not None else None,
             ),
             Board(folder, config, validation.counted, last=index == len(self.plan.stages) - 1),
         ]
         if config.ema:
             averages = Averages()
             found = [found[0], averages, *found[1:], averages.back]
+        if self.held is not None:
+            found.insert(1, self.held.callback(begin, logdir))
         return found
 
     def _summary(self, folder: RunFolder) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from run_tools.errors import InputError
 from yolo_prune.evaluation.kitti_weighted import kitti_values
-from yolo_prune.evaluation.weighted import coco_values, one_to_one_values
+from yolo_prune.evaluation.weighted import Values, coco_values, one_to_one_values
 from yolo_prune.records import Detections, Truth
 
 REPLICATES = 1000
@@ -130,13 +130,48 @@ def paired_difference(
         `{"all" or class in lower case: {"AP50" or "AP": {"difference", "interval"}}}`: first minus second on the images
         as they are, and [low, high] of the replicates; fractions in -1 to 1, None where there is no figure.
     """
-    whole = np.concatenate([np.ones_like(weights[:1]), weights])  # the images as they are come first
-    ours, theirs = (coco_values(truths, found, class_names, whole) for found in (first, second))
+    ours, theirs = (replicated(truths, found, class_names, weights) for found in (first, second))
+    return mean_difference([ours], [theirs], level)
+
+
+def replicated(
+    truths: Sequence[Truth], detections: Sequence[Detections], class_names: Sequence[str], weights: np.ndarray
+) -> Values:
+    """COCO's figures on the images as they are, and on each replicate.
+
+    Args:
+        truths: one an image, boxes in original pixels.
+        detections: one an image in the same order, boxes in original pixels.
+        class_names: names of classes 0, 1, ...
+        weights: what `resample` returned, shape (r, n).
+
+    Returns:
+        `{"all" or class in lower case: {"AP50", "AP"}}`, each of shape (1 + r,), the images as they are first.
+    """
+    return coco_values(truths, detections, class_names, np.concatenate([np.ones_like(weights[:1]), weights]))
+
+
+def mean_difference(
+    ours: Sequence[Values], theirs: Sequence[Values], level: float = LEVEL
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """The difference of the means of several detectors, such as one recipe's with several seeds, on the same images.
+
+    The interval says what other images would do, not what other seeds would.
+
+    Args:
+        ours: what `replicated` returned of each detector in question, at least one.
+        theirs: of each that they are compared with, on the same replicates.
+        level: share of the replicates inside, 0-1.
+
+    Returns:
+        As `paired_difference`.
+    """
     result: dict[str, dict[str, dict[str, Any]]] = {}
-    for name, figures in ours.items():
+    for name, figures in ours[0].items():
         result[name] = {}
         for key in figures:
-            difference = figures[key] - theirs[name][key]
+            means = [np.mean([values[name][key] for values in side], axis=0) for side in (ours, theirs)]
+            difference = means[0] - means[1]
             known = float(difference[0]) if np.isfinite(difference[0]) else None
             result[name][key] = {"difference": known, "interval": _limits(difference[1:], level)}
     return result

@@ -1,0 +1,52 @@
+"""The figures of a pruning, read back from their axes."""
+
+import numpy as np
+import pytest
+
+from prune_tools.report import Curve, sparsity_bars, tradeoff, weight_histograms
+
+
+def drawn(figure):
+    figure.canvas.draw()
+    return figure.axes
+
+
+def test_curves_with_bars_and_runs():
+    curve = Curve("pruned", [50, 90], [0.5, 0.4], [(0.45, 0.52), None], [(90, 0.39), (90, 0.41)])
+    other = Curve("random", [90], [0.1])
+    axes = drawn(tradeoff({"car": [curve, other], "tram": [Curve("pruned", [50], [None])]}, "%", "AP50", {"car": 0.6}))
+    car, tram = (axis for axis in axes if axis.get_visible())
+    lines = {line.get_label(): line for line in car.get_lines()}
+    assert lines["unpruned"].get_ydata() == pytest.approx([0.6, 0.6])
+    np.testing.assert_array_equal(lines["pruned"].get_xydata(), [[50, 0.5], [90, 0.4]])
+    np.testing.assert_array_equal(lines["random"].get_xydata(), [[90, 0.1]])
+    (bar,) = [bars for bars in car.containers if hasattr(bars, "has_yerr")]
+    low, high = bar[2][0].get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx((0.45, 0.52))
+    crosses = next(line for line in car.get_lines() if line.get_marker() == "x")
+    np.testing.assert_array_equal(crosses.get_ydata(), [0.39, 0.41])
+    assert not [line for line in tram.get_lines() if line.get_label() == "pruned"]
+
+
+def test_bars_need_not_hold_the_mean():
+    # All resamples may lie on one side of the figure: a bar from it to their far end, and no negative length.
+    drawn(tradeoff({"car": [Curve("pruned", [1e6], [0.5], [(0.51, 0.53)])]}, "weights", "AP50", logarithmic=True))
+
+
+def test_one_bar_a_kernel_and_level():
+    axis = drawn(sparsity_bars({"50 %": {"conv_1/kernel": 0.1, "conv_2/kernel": 0.6}, "90 %": {
+        "conv_1/kernel": 0.5, "conv_2/kernel": 0.95}}))[0]  # fmt: skip
+    heights = [[patch.get_height() for patch in bars] for bars in axis.containers]
+    assert heights == [pytest.approx([10, 60]), pytest.approx([50, 95])]
+    assert [text.get_text() for text in axis.get_xticklabels()] == ["conv_1", "conv_2"]
+    places = sorted(patch.get_x() for bars in axis.containers for patch in bars)
+    assert all(np.diff(places) > 0.3)  # none covers another
+
+
+def test_histograms_leave_zeros_out():
+    before = {"a/kernel": np.array([-1.0, -0.1, 0.1, 0.5])}
+    axes = drawn(weight_histograms(before, {"a/kernel": np.array([-0.8, 0.0, 0.0, 0.4])}))
+    assert axes[0].get_title() == "a: 50.0 % zero of 4"
+    # A stepped histogram is a closed outline of vertices; its highest point is the fullest bin.
+    assert len(axes[0].patches) == 2
+    drawn(weight_histograms({"a/kernel": np.zeros(3)}, {"a/kernel": np.zeros(3)}))

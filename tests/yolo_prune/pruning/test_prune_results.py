@@ -1,0 +1,75 @@
+"""Levels put together: the choice, the tables, the mean difference of several seeds, by hand."""
+
+import numpy as np
+import pytest
+
+from yolo_prune.evaluation.bootstrap import mean_difference
+from yolo_prune.pruning import results
+
+
+def entry(kind, level, sparsity, difference, mean=0.5, sd=None):
+    told = (
+        None if difference is None else {"difference": difference, "interval": [difference - 0.01, difference + 0.02]}
+    )
+    figure = {"mean": mean, "sd": sd, "values": [mean]}
+    splits = ("val", "test")
+    return {
+        "kind": kind,
+        "level": level,
+        "sparsity": sparsity,
+        "nonzero": round(1e6 * (1 - sparsity)),
+        "seeds": [0, 1] if sd else [0],
+        "ap50": {split: {"car": figure} for split in splits},
+        "difference": None if told is None else {split: {"car": told} for split in splits},
+    }
+
+
+@pytest.fixture
+def found():
+    return [
+        entry("dense", None, 0.0, None),
+        entry("pruned", 0, 0.5, +0.004, 0.504, 0.002),
+        entry("pruned", 1, 0.9, -0.01, 0.49),
+        entry("pruned", 2, 0.97, -0.02, 0.48),
+        entry("random", 2, 0.97, -0.001, 0.499),
+    ]
+
+
+def test_the_sparsest_level_that_is_good_enough(found):
+    # 90 % loses exactly what is tolerated, 97 % more; a control is never chosen.
+    best = results.choose(found, ("val", "test"), "car", 0.01)
+    assert (best["level"], best["sparsity"], best["nonzero"], best["loss"]) == (1, 0.9, 100_000, 0.01)
+    assert results.choose(found, ("val",), "car", 0.001)["sparsity"] == 0.5
+    assert results.choose(found[2:], ("val",), "car", 0.001) is None
+    assert results.choose([{**each, "difference": None} for each in found], ("val",), "car", 1.0) is None
+
+
+def test_the_tables(found):
+    start = {"sparsity": 0.0, "nonzero": 1_000_000, "ap50": {"test": {"car": 0.45}}}
+    result = {"levels": found, "start": start, "classes": ["car"], "splits": ["val", "test"], "tolerance": 0.01}
+    result |= {"chosen": results.choose(found, ("val",), "car", 0.01), "report": "r.html", "images": {"test": 40}}
+    head, body = results.rows(result, "test")
+    assert head == ["", "sparsity", "non-zero", "seeds", "car"]
+    assert body[0] == ["as given", "0 %", "1,000,000", "-", "0.450"]
+    assert body[2] == ["pruned", "50 %", "500,000", "2", "0.504 ± 0.002"]
+    _, body = results.difference_rows(result, "test")
+    assert len(body) == 4 and body[1] == ["pruned", "90 %", "100,000", "1", "-0.010 [-0.020, +0.010]"]
+    shown = results.text(result)
+    assert "within 1 points of car AP50 of the dense model on val is 90 %, 100,000 weights" in shown
+    assert "on test it stands at -0.010 [-0.020, +0.010]" in shown
+    assert "No level stays within" in results.chosen_line({**result, "chosen": None})
+    levels = [{**each, "difference": None} for each in found]
+    assert "No dense control ran" in results.chosen_line({**result, "levels": levels, "chosen": None})
+
+
+def test_the_difference_of_means_over_seeds():
+    rng = np.random.default_rng(0)
+    ours, theirs = ([{"car": {"AP50": rng.random(201)}} for _ in range(count)] for count in (3, 2))
+    told = mean_difference(ours, theirs)["car"]["AP50"]
+    # Replicate by replicate: the mean of three less the mean of two; the first is that of the images as they are.
+    each = [
+        sum(values["car"]["AP50"][k] for values in ours) / 3 - sum(values["car"]["AP50"][k] for values in theirs) / 2
+        for k in range(201)
+    ]
+    assert told["difference"] == pytest.approx(each[0])
+    assert told["interval"] == pytest.approx(np.percentile(each[1:], [2.5, 97.5]).tolist())

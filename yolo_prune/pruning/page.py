@@ -1,0 +1,187 @@
+"""The report page of a pruning."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_tools.image_files import resize
+from prune_tools import report as figures
+from prune_tools import targets
+from run_tools.report import Report
+from yolo_prune.drawing import draw, grid
+from yolo_prune.experiments.pages import command, origin, write_figure
+from yolo_prune.models import load_detector
+from yolo_prune.pruning import results
+from yolo_prune.pruning.judging import START, Judge
+from yolo_prune.pruning.options import PruneConfig
+from yolo_prune.pruning.plan import DENSE, PRUNED, Subject
+from yolo_prune.verbs import spread
+
+SCORE = 0.3
+METHOD = """The weights that are smallest in magnitude are set to zero and held there by the optimizer through every
+step of the retraining that follows. {schedule} A loss is always the difference to the dense model after the same
+further training, so that what the training itself gains does not hide what the pruning costs."""
+SCHEDULES = {
+    "iterative": "Each level goes on from the one below, weights and zeros both, and so does the dense control.",
+    "one-shot": "Each level starts from the model as it was given and is pruned at once.",
+    "cubic": "Each level starts from the model as it was given and is pruned bit by bit while it retrains.",
+}
+SCOPES = {
+    "global": "All kernels have one threshold.",
+    "layer": "Each kernel loses the same fraction.",
+    "lamp": "What goes is chosen by layer-adaptive magnitude (LAMP).",
+    "erk": "Each kernel has its own Erdős–Rényi density.",
+    "random": "What goes is chosen at random over all kernels.",
+    "layer-random": "What goes is chosen at random in each kernel.",
+}
+TABLE_NOTE = "By pycocotools, in original pixels; means and standard deviations of the seeds."
+DIFFERENCE_NOTE = """Means of the seeds of both. The intervals hold 95 % of {replicates:,} resamples of the {images}
+images, both judged on the same; they say nothing of other seeds. Neighbouring frames are alike, which makes them
+narrower than they should be."""
+CURVE_NOTE = """AP50 on {split}: means of the seeds, crosses the single runs. Bars: 95 % interval of the difference to
+the dense control, laid at the dense control's AP50, which is the dashed line{several}; cut off at 0."""
+ZEROS_NOTE = """Zeros alone make no file smaller and no network faster: a SavedModel, a `.keras` file and dense LiteRT
+hold and multiply them as they do other numbers. Smaller files come from compressed or sparse formats, speed from
+removing whole channels."""
+
+
+def write(options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[str, Any]) -> Path:
+    """Writes `report.html`, and its curves as pictures beside it.
+
+    Args:
+        options: of the verb.
+        subject: what was pruned.
+        judge: knows the detections.
+        result: of `verb.prune`, but for the report.
+
+    Returns:
+        The page's path.
+    """
+    counts = ", ".join(f"{count} {name}" for name, count in result["images"].items())
+    seeds = f"seeds {', '.join(map(str, options.seeds))}"
+    below = f"{result['model']}, {subject.model.count_params():,} parameters; {result['data']}, images: {counts}; "
+    report = Report("Pruning by magnitude", f"{below}input {result['input']}; {options.epochs} epochs a level; {seeds}")
+    report.text(f"{METHOD.format(schedule=SCHEDULES[options.schedule])} {SCOPES[options.scope]}")
+    report.section("Result")
+    report.text(results.chosen_line(result))
+    for split in reversed(options.splits):
+        images = result["images"][split]
+        report.table(*results.rows(result, split), f"AP50 on {split}, {images} images. {TABLE_NOTE}")
+        head, body = results.difference_rows(result, split)
+        if body:
+            note = DIFFERENCE_NOTE.format(replicates=options.bootstrap, images=images)
+            report.table(head, body, f"Difference to the dense control on {split}. {note}")
+    _curves(report, options, result)
+    _zeros(report, options, subject, result)
+    if options.pictures:
+        _pictures(report, options, subject, judge, result)
+    _runs(report, options, result)
+    origin(report, command("prune", options))
+    path = options.out / "report.html"
+    report.write(path)
+    return path
+
+
+def _curves(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> None:
+    report.section("AP50 over what is pruned")
+    split = options.splits[-1]
+    dense = [entry for entry in result["levels"] if entry["kind"] == DENSE]
+    several = "; it is that of the last level, and each level has its own" if len(dense) > 1 else ""
+    note = CURVE_NOTE.format(split=split, several=several)
+    base = {name: dense[-1]["ap50"][split][name]["mean"] for name in _names(result)} if dense else {}
+    for key, label, file in (
+        ("sparsity", "sparsity of the pruned kernels, %", "sparsity"),
+        ("nonzero", "weights that are not zero", "nonzero"),
+    ):
+        panels = {name: _lines(result, split, name, key) for name in _names(result)}
+        figure = figures.tradeoff(panels, label, f"AP50 on {split}", base, logarithmic=key == "nonzero")
+        report.figure(figure, note)
+        write_figure(options.out / f"ap50_over_{file}.png", figure)
+
+
+def _names(result: Mapping[str, Any]) -> list[str]:
+    return list(next(iter(result["levels"]))["ap50"][result["splits"][-1]])
+
+
+def _lines(result: Mapping[str, Any], split: str, name: str, key: str) -> list[figures.Curve]:
+    found = []
+    scale = 100 if key == "sparsity" else 1
+    dense = {entry["level"]: entry["ap50"][split][name]["mean"] for entry in result["levels"] if entry["kind"] == DENSE}
+    for kind in dict.fromkeys(entry["kind"] for entry in result["levels"] if entry["kind"] != DENSE):
+        mine = [entry for entry in result["levels"] if entry["kind"] == kind]
+        limits: list[tuple[float, float] | None] = []
+        for entry in mine:
+            told = entry["difference"][split][name]["interval"] if entry["difference"] else None
+            level = dense.get(entry["level"], dense.get(None))
+            limits.append((max(0.0, level + told[0]), level + told[1]) if told and level is not None else None)
+        points = [
+            (scale * entry[key], value)
+            for entry in mine
+            if len(entry["seeds"]) > 1
+            for value in entry["ap50"][split][name]["values"]
+        ]
+        xs, ys = [scale * entry[key] for entry in mine], [entry["ap50"][split][name]["mean"] for entry in mine]
+        found.append(figures.Curve(kind, xs, ys, limits, points))
+    return found
+
+
+def _shown(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The run that stands for the pruning: of the level chosen, or of the sparsest, with the first seed."""
+    pruned = [run for run in result["runs"] if run["kind"] == PRUNED]
+    level = result["chosen"]["level"] if result["chosen"] else max(run["level"] for run in pruned)
+    return next(run for run in pruned if run["level"] == level)
+
+
+def _zeros(report: Report, options: PruneConfig, subject: Subject, result: Mapping[str, Any]) -> None:
+    report.section("Where the zeros are")
+    chosen = [kernel.name for kernel in targets.kernels(subject.model, options.layers or "conv")]
+    bars = {
+        f"{100 * entry['sparsity']:.4g} %": {name: entry["by_kernel"][name] for name in chosen}
+        for entry in result["levels"]
+        if entry["kind"] == PRUNED
+    }
+    report.figure(figures.sparsity_bars(bars), "Fraction of zeros in each kernel, at each level, of the first seed.")
+    run = _shown(result)
+    weights = [_kernels(model, chosen) for model in (subject.model, load_detector(run["out"]))]
+    sparsity = f"{100 * run['sparsity']:.4g} %"
+    caption = f"Weights that are not zero, as given and at {sparsity} after retraining; counts on a logarithmic scale."
+    report.figure(figures.weight_histograms(*weights), caption)
+    report.text(ZEROS_NOTE)
+
+
+def _kernels(model: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
+    return {kernel.name: kernel.numpy() for kernel in targets.walk(model) if kernel.name in names}
+
+
+def _pictures(report: Report, options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[str, Any]) -> None:
+    """The same images with truth, the dense control's detections and the pruned model's."""
+    split, run = options.splits[-1], _shown(result)
+    dense = [each for each in result["runs"] if each["kind"] == DENSE and each["level"] in (None, run["level"])]
+    first = Path(dense[0]["out"]) if dense else options.out / START
+    named = "dense, trained as long" if dense else "dense, as given"
+    sets = {named: judge.detections(first, split)}
+    sets[f"pruned, {100 * run['sparsity']:.4g} % zero"] = judge.detections(Path(run["out"]), split)
+    view, names = subject.store[split], subject.classes.names
+    report.section("Detections, dense and pruned")
+    report.text(f"Images spread over the split {split}; detections that score {SCORE:g} or more.")
+    for index in spread(len(view), options.pictures):
+        true = judge.truths[split][index]
+        image = resize(view.images(index)[0], true.size)
+        cells = [draw(image, truth=true, class_names=names)]
+        cells += [draw(image, found[index], class_names=names, score_threshold=SCORE) for found in sets.values()]
+        report.image(grid(cells, columns=1, titles=("truth", *sets)), view.ids[index])
+
+
+def _runs(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> None:
+    report.section("The trainings")
+    body = []
+    for run in result["runs"]:
+        best = None if run["best_epoch"] is None else run["best_epoch"] + 1
+        folder = str(Path(run["out"]).relative_to(options.out))
+        body.append([folder, f"{100 * run['sparsity']:.4g} %", run["nonzero"], run["macs_nonzero"], run["epochs"], best,
+                     round(run["seconds"] / 60, 1)])  # fmt: skip
+    head = ["run folder", "sparsity", "non-zero", "multiply-adds with a non-zero", "epochs", "best", "minutes"]
+    note = "Sparsity is that of the kernels under masks, counted in the saved model and checked against the masks."
+    report.table(head, body, note)

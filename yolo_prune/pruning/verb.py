@@ -1,0 +1,107 @@
+"""`yolo-prune prune`: trainings one after the other, each judged, and what they say together."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from run_tools import config as configs
+from run_tools import files
+from run_tools.folder import RunFolder
+from yolo_prune.evaluation import bootstrap
+from yolo_prune.models import load_detector
+from yolo_prune.pruning import magnitude, page, results
+from yolo_prune.pruning.judging import START, Judge
+from yolo_prune.pruning.options import PruneConfig
+from yolo_prune.pruning.plan import Run, Subject
+from yolo_prune.trainer import Trainer
+
+METHODS: dict[str, Callable[[PruneConfig, Subject], list[Run]]] = {"magnitude": magnitude.plan}
+"""Name → what makes the list of trainings of a method."""
+
+RESULT = "prune.json"
+MAY_CHANGE = (
+    *("out", "sparsity", "controls", "control_sparsity", "seeds", "seed_sparsity"),
+    *("splits", "classes", "tolerance", "bootstrap", "pictures", "workers"),
+)
+"""Options that may differ when a folder is gone on with: each training in it has a config of its own."""
+
+
+def prune(options: PruneConfig) -> dict[str, Any]:
+    """Run `prune`; trainings that are finished are not run again, one that was cut off goes on.
+
+    Args:
+        options: of the verb.
+
+    Returns:
+        `{"out", "method", "schedule", "scope", "model", "data", "images": {split: count}, "input", "epochs", "classes",
+        "splits", "prunable", "runs": [{"kind", "level", "sparsity", "seed", "out", "epochs", "best_epoch", "seconds",
+        ...what `Judge.judge` returned}, ...], "start": what it returned of the model as it was given, "levels": what
+        `results.levels` returned, "chosen": what `results.choose` returned, "report"}`; also written to
+        `OUT/prune.json`.
+
+    Raises:
+        InputError: for options, data or a folder that do not fit, or a network that is not as sparse as it is to be.
+    """
+    subject = Subject.of(options)
+    runs = METHODS[options.method](options, subject)
+    for run in runs:
+        Trainer(run.config)  # what does not fit is told before the first begins
+    with RunFolder(options.out).create(options, ignore=MAY_CHANGE) as folder:
+        configs.dump(options, folder.path("config.yaml"))
+        weights = {
+            name: bootstrap.resample(len(subject.store[name]), options.bootstrap, seed=0) for name in options.splits
+        }
+        judge = Judge(subject, options.splits, weights)
+        start = judge.judge(folder.path(START), lambda: subject.model)
+        told = []
+        for number, run in enumerate(runs, start=1):
+            print(f"run {number} of {len(runs)}: {_title(run)}", flush=True)
+            told.append(_train(run, judge))
+        result = _facts(options, subject) | {"start": start, "runs": told}
+        result["levels"] = results.levels(told, judge, subject.named)
+        result["chosen"] = results.choose(result["levels"], options.splits, subject.named[0], options.tolerance)
+        result["report"] = str(page.write(options, subject, judge, result))
+        files.write_json(folder.path(RESULT), result)
+    return result
+
+
+def _title(run: Run) -> str:
+    level = "" if run.level is None else f", level {run.level + 1}"
+    return f"{run.kind}{level}, {100 * run.sparsity:.4g} %, seed {run.seed}"
+
+
+def _train(run: Run, judge: Judge) -> dict[str, Any]:
+    """Trains and judges one; see `prune` for what it returns."""
+    begun = time.perf_counter()
+    trained = Trainer(run.config, verbose=0).fit()
+    keras.utils.clear_session()  # graphs of finished runs would pile up
+    judged = judge.judge(run.config.out, lambda: load_detector(run.config.out), run)
+    print(f"  sparsity {judged['sparsity']:.4f}, {time.perf_counter() - begun:.0f} s", flush=True)
+    own = {"kind": run.kind, "level": run.level, "sparsity": run.sparsity, "seed": run.seed}
+    own["out"] = str(run.config.out)
+    return own | {name: trained[name] for name in ("epochs", "best_epoch", "seconds")} | judged
+
+
+def _facts(options: PruneConfig, subject: Subject) -> dict[str, Any]:
+    return {
+        "out": str(options.out),
+        "method": options.method,
+        "schedule": options.schedule,
+        "scope": options.scope,
+        "model": str(options.model),
+        "data": f"{subject.store.source}, {Path(options.data).name}",
+        "images": {name: len(subject.store[name]) for name in dict.fromkeys(("train", *options.splits))},
+        "input": "x".join(map(str, reversed(subject.model.image_size))),
+        "epochs": options.epochs,
+        "tolerance": options.tolerance,
+        "classes": list(subject.named),
+        "splits": list(options.splits),
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result of `prune`: one row a level and kind."""
+    return results.text(result)
