@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
 from run_tools.folder import RunFolder
+from run_tools.run_board import RunBoard, best_tag
 from yolo_prune.loss import COMPONENTS
 from yolo_prune.recipe import TrainConfig
 
@@ -15,10 +15,8 @@ FIRST = ("batch_size", "input", "optimizer", "stages", "weights")
 """Options that people compare most."""
 
 
-class Board(keras.callbacks.Callback):
-    """Writes TensorBoard's layout, hyperparameters and graph once a run, and its best value after every epoch.
-
-    Put it after `Checkpoint`, which decides what is best.
+class Board(RunBoard):
+    """`RunBoard` of a detector's stage.
 
     Args:
         folder: the run folder; the files go into its `tensorboard`.
@@ -28,49 +26,13 @@ class Board(keras.callbacks.Callback):
     """
 
     def __init__(self, folder: RunFolder, config: TrainConfig, class_names: Sequence[str], last: bool):
-        super().__init__()
-        self.folder = folder
-        self.config = config
-        self.class_names = tuple(class_names)
-        self.last = last
-        self._file: Any = None
+        shown = charts(class_names, any(stage.prior_scale for stage in config.stages))
+        columns = metric_columns(config.monitor, class_names)
+        super().__init__(folder, config, config.monitor, shown, columns, FIRST, block_of, last)
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Writes what does not change, unless an earlier stage did."""
-        from run_tools import board, events  # here, because TensorBoard is slow to import
-
-        logdir = self.folder.path("tensorboard")
-        begun = any(logdir.glob("events.out.tfevents.*"))
-        self._file = events.EventFile(logdir)
-        if begun:
-            return
-        options = board.hyperparameters(self.config, leave_out=("out",))
-        metrics = [board.Metric(*each) for each in metric_columns(self.config.monitor, self.class_names)]
-        prior = any(stage.prior_scale for stage in self.config.stages)
-        values = [board.layout(charts(self.class_names, prior)), board.experiment(options, metrics, FIRST)]
-        self._file.add([*values, board.session_start(options)], 0)
-        # On cached features the head learns alone; the network is what it belongs to.
-        self._file.add_graph(board.graph(getattr(self.model, "detector", self.model), block_of))
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Writes the best value so far, so that the last one is that of `best.keras`."""
-        from run_tools import events
-
-        best = (self.folder.read_state() or {}).get("best")
-        if best is not None:
-            self._file.add([events.scalar(best_tag(self.config.monitor), best)], epoch)
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Marks the run as finished after its last stage."""
-        from run_tools import board
-
-        if self.last:
-            self._file.add([board.session_end()], 0)
-
-
-def best_tag(monitor: str) -> str:
-    """The tag of the best value of the monitored quantity."""
-    return f"best/{monitor.removeprefix('val_')}"
+    def network(self) -> keras.Model:
+        """The detector: on cached features the head learns alone, and the network is what it belongs to."""
+        return getattr(self.model, "detector", self.model)
 
 
 def charts(class_names: Sequence[str], prior: bool) -> dict[str, dict[str, list[str]]]:

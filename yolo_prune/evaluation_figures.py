@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from run_tools import figures as shared
 from yolo_prune.evaluation import coco, kitti
 from yolo_prune.evaluation.one_to_one import matchings
 from yolo_prune.evaluation.outcomes import BACKGROUND
@@ -15,8 +16,6 @@ from yolo_prune.records import Detections, Truth
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NUMBERED_CLASSES = 20
-"""Up to so many classes the confusion matrix has numbers in its cells; more would not be read."""
 HISTOGRAMS = 6
 BINS = np.linspace(0, 1, 41)
 
@@ -44,7 +43,7 @@ def kitti_curves(
 
 def _curves(lines: dict[str, np.ndarray]) -> Figure:
     """Lines over recalls evenly spaced from 0 to 1."""
-    figure, axis = _figure(8.0, 3.8)
+    figure, axis = shared.figure(8.0, 3.8)
     for label, values in lines.items():
         axis.plot(np.linspace(0, 1, len(values)), values, label=label)
     axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.02))
@@ -66,27 +65,15 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
     shown = np.append((matrix.sum(axis=0) + matrix.sum(axis=1))[:-1] > 0, True)
     counts = matrix[np.ix_(shown, shown)]
     names = [name for name, keep in zip([*class_names, BACKGROUND], shown, strict=True) if keep]
-    side = float(np.clip(0.75 * len(names), 3.6, 12.0))
-    figure, axis = _figure(side + 1.4, side)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axis.set_xticks(range(len(names)), [*names[:-1], "not detected"], rotation=35, ha="right", fontsize="small")
-    axis.set_yticks(range(len(names)), [*names[:-1], "nothing there"], fontsize="small")
-    axis.set(xlabel="detected as", ylabel="in truth")
-    if len(names) <= NUMBERED_CLASSES:
-        for (row, column), count in np.ndenumerate(counts):
-            if count:
-                ink = "white" if shares[row, column] > 0.5 else "black"
-                axis.text(column, row, f"{count:,}", ha="center", va="center", color=ink, fontsize="small")
-    figure.colorbar(image, ax=axis, label="share of the row", shrink=0.85)
-    return figure
+    columns, rows = [*names[:-1], "not detected"], [*names[:-1], "nothing there"]
+    return shared.matrix(counts, rows, columns, "detected as", "in truth")
 
 
 def score_histograms(truths: Sequence[Truth], detections: Sequence[Detections], class_names: Sequence[str]) -> Figure:
     """How high right and wrong detections score, the six most frequent classes that occur."""
     every = matchings(truths, detections, class_names)
     told = sorted((name for name in every if len(every[name].scores)), key=lambda name: -every[name].total)[:HISTOGRAMS]
-    figure, axes = _figure(9.0, 2.3 * max(1, -(-len(told) // 3)), rows=max(1, -(-len(told) // 3)), columns=3)
+    figure, axes = shared.figure(9.0, 2.3 * max(1, -(-len(told) // 3)), rows=max(1, -(-len(told) // 3)), columns=3)
     for axis, name in zip(axes.flat, told, strict=False):
         matching = every[name]
         for label, part, colour in (("right", matching.hits, "C0"), ("wrong", ~matching.hits, "C1")):
@@ -105,22 +92,6 @@ def score_histograms(truths: Sequence[Truth], detections: Sequence[Detections], 
     figure.supxlabel("score", fontsize="small")
     figure.supylabel("detections", fontsize="small")
     return figure
-
-
-def pixels(figure: Figure) -> np.ndarray:
-    """A figure as a picture, RGB, uint8, shape (H, W, 3)."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
-
-
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-    return figure, figure.subplots(rows, columns)
 
 
 def _say(axis, text: str) -> None:

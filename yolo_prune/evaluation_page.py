@@ -8,6 +8,7 @@ from typing import Any
 from data_tools.store import SplitView
 from run_tools import files
 from run_tools.errors import InputError
+from run_tools.figures import pixels
 from run_tools.folder import environment
 from run_tools.report import Report
 from yolo_prune import evaluation_figures as figures
@@ -84,7 +85,7 @@ def write_page(
         report.image(picture, name)
     _origin(report, options.seed)
     for name, figure in drawn.items():
-        write_picture(out / f"{name}.png", figures.pixels(figure))
+        write_picture(out / f"{name}.png", pixels(figure))
     with files.atomic_path(out / "worst") as folder:  # anew, as the ranks of an earlier evaluation mean nothing here
         folder.mkdir()
         for rank, (name, picture) in enumerate(sheets.items(), start=1):

@@ -1,35 +1,24 @@
 """`--model` and `--weights`: a run folder, a `.keras` file or a name in the weights manifest → a model."""
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import keras
 
 from prune_tools.export import load_compressed
-from run_tools import cpu
+from run_tools import cpu, saved
 from run_tools.errors import InputError
 from run_tools.files import parse_size
 from yolo_prune import detector, loss, manifest, metrics  # noqa: F401  (registers the classes that a saved model names)
 from yolo_prune.darknet import files as darknet_files
 
-BEST = "best.keras"
 COMPRESSED = ".kerasz"
 
 
 def model_file(source: str | Path) -> Path:
     """The `.keras` file meant by a run folder or a file; InputError when there is none."""
-    path = Path(source)
-    if path.is_dir():
-        path = path / BEST
-        if not path.is_file():
-            raise InputError(
-                f"{source}: a folder without {BEST}", "a finished run folder", "train it to its first epoch"
-            )
-    if not path.is_file():
-        expected = f"a run folder, a .keras file or a name in {manifest.location()} ({', '.join(manifest.entries())})"
-        raise InputError(f"{source}: no such file", expected, "check the path")
-    return path
+    return saved.model_file(
+        source, lambda: f", a .keras file or a name in {manifest.location()} ({', '.join(manifest.entries())})"
+    )
 
 
 def load_model(source: str | Path, compile: bool = False) -> keras.Model:
@@ -49,16 +38,7 @@ def load_model(source: str | Path, compile: bool = False) -> keras.Model:
             return darknet_files.load(files.cfg, files.weights, layers=files.entry.layers)
         source = files.model or source
     path = model_file(source)
-    if path.suffix == COMPRESSED:
-        return load_compressed(path)
-    # Keras says "file not found" of an archive that was cut off.
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}, which is no whole .keras archive", "a .keras model of this project", "copy it again")
-    try:
-        return keras.saving.load_model(path, compile=compile, safe_mode=True)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{path}: {reason}", "a .keras model of this project", "train or export it again") from error
+    return load_compressed(path) if path.suffix == COMPRESSED else saved.load(path, compile)
 
 
 def load_detector(source: str | Path, size: str | None = None) -> "detector.YoloV2":

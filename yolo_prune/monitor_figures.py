@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from run_tools.figures import pixels
 from yolo_prune import evaluation_figures as figures
 from yolo_prune.evaluation.outcomes import confusion, outcomes
 from yolo_prune.monitor import ValidationAP, write_images
@@ -52,7 +53,7 @@ class Judgement(keras.callbacks.Callback):
             "confusion": figures.confusion_matrix(matrix, names),
             "scores": figures.score_histograms(true, found, names),
         }
-        pictures = {tag: figures.pixels(figure) for tag, figure in drawn.items() if figure is not None}
+        pictures = {tag: pixels(figure) for tag, figure in drawn.items() if figure is not None}
         sheets = worst_sheets(judged.view, true, found, results, names, self.score, SHEETS)
         return pictures | {f"worst/{rank}": picture for rank, picture in enumerate(sheets.values(), start=1)}
 

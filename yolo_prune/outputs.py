@@ -10,15 +10,15 @@ from typing import Self
 
 import numpy as np
 
+from data_tools.frames import Frame
 from data_tools.image_files import encode_png
 from data_tools.kitti import write_labels
+from data_tools.video import VideoOutput, output_format
 from run_tools import files
 from run_tools.errors import InputError
 from yolo_prune.drawing import draw
-from yolo_prune.frames import Frame
 from yolo_prune.records import Detections
 from yolo_prune.results import as_boxes
-from yolo_prune.video import VideoOutput, output_format
 
 RESULT = re.compile(r"[0-9]{6,}\.(png|txt)|(images|results)\.json")
 """Names of files in the folders that are replaced as a whole."""

@@ -3,10 +3,8 @@
 Source: paper 003, section 5.1 and appendix A.2.
 """
 
-import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -16,12 +14,12 @@ from data_tools import anchors as anchor_tools
 from data_tools import stats
 from data_tools.pipeline import Batches
 from data_tools.store import Store, open_store
-from run_tools import cpu
+from run_tools import checkpoint, cpu, precision
 from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
 from run_tools.errors import InputError
 from run_tools.files import parse_size
 from run_tools.folder import RunFolder
-from yolo_prune import cached, checkpoint, distribution
+from yolo_prune import cached, distribution
 from yolo_prune.anchors import as_anchors
 from yolo_prune.averages import Averages, swap
 from yolo_prune.board import Board
@@ -39,18 +37,6 @@ from yolo_prune.optimizers import optimizer_of
 from yolo_prune.pruning.held import Held
 from yolo_prune.recipe import Plan, Stage, TrainConfig
 from yolo_prune.transfer import transfer
-
-
-@contextlib.contextmanager
-def _precision(mixed: bool) -> Iterator[None]:
-    """Within: float16 compute where asked for. After: what the process had before."""
-    before = keras.config.dtype_policy()
-    try:
-        if mixed:
-            keras.config.set_dtype_policy("mixed_float16")
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 class Trainer:
@@ -93,7 +79,7 @@ class Trainer:
         folder = RunFolder(self.config.out)
         keras.utils.set_random_seed(self.config.seed)
         self._prepare()
-        with distribution.scope(self.config.distribute), _precision(self.config.mixed_precision):
+        with distribution.scope(self.config.distribute), precision.scope(self.config.mixed_precision):
             if folder.read_state() is None:
                 # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
                 self._start()
@@ -241,11 +227,8 @@ class Trainer:
         self.model.compile(optimizer, loss=loss, metrics=region_metrics(loss))
 
     def _go_on(self, saved: keras.optimizers.Optimizer) -> None:
-        """Gives the new optimizer the saved one's state; the saved one itself has forgotten what not to decay."""
-        optimizer = self.model.optimizer
-        optimizer.build(self.model.trainable_variables)
-        for variable, value in zip(optimizer.variables, saved.variables, strict=True):
-            variable.assign(value)
+        """Gives the new optimizer the saved one's state."""
+        checkpoint.restore_optimizer(self.model, saved)
         if self.config.ema:
             swap(self.model)
 

@@ -1,13 +1,12 @@
 """Weights from another network: by layer, where the shapes agree, and told what was taken and what was not."""
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from run_tools import arrays as archives
 from run_tools.errors import InputError
 from yolo_prune.detector import YoloV2
 from yolo_prune.models import load_model
@@ -135,19 +134,8 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     Raises:
         InputError: when there is no such file, or it is no archive of arrays.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file", "a .npz of weights", "check --weights")
-    try:
-        # NumPy leaves a file open whose archive turns out to be broken.
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array")
-            stored = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: {error}", "a .npz of weights", "copy it again") from error
     renamed = {}
-    for name, value in stored.items():
+    for name, value in archives.read_npz(path).items():
         for ours, theirs in _PREFIXES.items():
             if name.startswith(f"{theirs}_"):
                 name = name.replace(theirs, ours, 1)

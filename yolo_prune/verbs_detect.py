@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from data_tools.frames import Frame, frames, look
+from data_tools.sources import Source, find
+from data_tools.video import output_format
 from run_tools.background import Behind, ahead
 from run_tools.errors import unknown_name
 from yolo_prune.forward import Forward, choose_batch_size
-from yolo_prune.frames import Frame, frames, look
 from yolo_prune.models import load_detector
 from yolo_prune.options import DetectConfig
 from yolo_prune.outputs import Outputs, Wanted, check_replaced
 from yolo_prune.records import Detections
 from yolo_prune.results import KITTI_NAMES, CocoResults
-from yolo_prune.sources import Source, find
-from yolo_prune.video import output_format
 
 LIMIT = 100
 """Most detections an image, as the metrics take."""

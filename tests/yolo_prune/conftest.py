@@ -14,7 +14,7 @@ from data_tools.compiler import DataCompiler
 from data_tools.kitti import KittiExtractor
 from data_tools.store import open_store
 from run_tools.callbacks import JsonLines
-from yolo_prune.checkpoint import Checkpoint
+from run_tools.checkpoint import Checkpoint
 from yolo_prune.class_map import class_set
 from yolo_prune.detector import YoloV2
 from yolo_prune.recipe import Stage, TrainConfig

@@ -8,6 +8,7 @@ import pytest
 
 from data_tools.store import open_store
 from run_tools.errors import InputError
+from run_tools.figures import pixels
 from yolo_prune import evaluation_figures as figures
 from yolo_prune import verbs
 from yolo_prune.class_map import class_set
@@ -184,7 +185,7 @@ def test_figures_of_degenerate_detections(case):
         figures.score_histograms([truth], [found], names),
     ]
     for figure in drawn:
-        picture = figures.pixels(figure)
+        picture = pixels(figure)
         assert picture.dtype == np.uint8 and picture.shape[2] == 3 and picture.min() < 128 < picture.max()
     has_car = truth.names == ("Car",)
     assert (figures.kitti_curves([truth], [found], names) is not None) == has_car

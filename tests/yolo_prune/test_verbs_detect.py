@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
+from data_tools import frames as frames_module
 from data_tools.image_files import resize
 from data_tools.kitti import read_labels
 from data_tools.records import Box
 from data_tools.store import open_store
+from data_tools.video import VideoInput
 from run_tools.errors import InputError
-from yolo_prune import frames as frames_module
 from yolo_prune import verbs_detect
 from yolo_prune.class_map import class_set
 from yolo_prune.evaluation import kitti
@@ -29,7 +30,6 @@ from yolo_prune.records import Detections
 from yolo_prune.results import as_boxes
 from yolo_prune.verbs_detect import class_indices, table
 from yolo_prune.verbs_kitti import KittiEval, kitti_eval
-from yolo_prune.video import VideoInput
 
 ROOT = Path(__file__).resolve().parents[2]
 MERGED = class_set("merged")
@@ -250,7 +250,7 @@ def test_no_video_at_all(small_model, tmp_path):
 def test_ffmpeg_and_opencv_keep_quiet(tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     code = (
-        "import sys, pathlib\nfrom run_tools.errors import InputError\nfrom yolo_prune import video\n"
+        "import sys, pathlib\nfrom run_tools.errors import InputError\nfrom data_tools import video\n"
         "video.CODECS = (('avc1', '.mp4'), ('mp4v', '.mp4'))\nprint(video.output_format())\n"
         "try:\n    video.VideoInput(pathlib.Path(sys.argv[1]))\nexcept InputError:\n    sys.exit(3)"
     )

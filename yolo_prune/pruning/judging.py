@@ -10,8 +10,8 @@ import numpy as np
 from prune_tools import cost
 from prune_tools.mask_set import Masks
 from run_tools import files
+from run_tools.checkpoint import MASKS
 from run_tools.errors import InputError
-from yolo_prune.checkpoint import MASKS
 from yolo_prune.class_map import lookup_of
 from yolo_prune.detector import YoloV2
 from yolo_prune.evaluation import ap50

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_tools import selection, targets
-from yolo_prune.checkpoint import MASKS
+from run_tools.checkpoint import MASKS
 from yolo_prune.models import load_detector
 from yolo_prune.pruning.held import make_masks
 from yolo_prune.pruning.options import PruneConfig

@@ -8,9 +8,9 @@ import pytest
 
 from prune_tools import masks, targets
 from prune_tools.mask_set import Masks
+from run_tools.checkpoint import MASKS, Checkpoint, masks_of
 from run_tools.errors import InputError
 from run_tools.files import read_json
-from yolo_prune.checkpoint import MASKS, Checkpoint, masks_of
 from yolo_prune.models import load_detector, load_model
 from yolo_prune.pruning.settings import Pruning
 from yolo_prune.recipe import Stage

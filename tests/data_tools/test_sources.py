@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_tools.sources import Source, _names, find, natural
 from run_tools.errors import InputError
-from yolo_prune.sources import Source, _names, find, natural
 
 
 @pytest.fixture
@@ -112,6 +112,8 @@ def test_results_that_would_replace_something(tree):
         find([tree / "drive/f2.png"], tree / "drive")
     with pytest.raises(InputError, match="the drawing would replace the picture or video"):
         find([tree / "clips/a.mp4"], tree / "clips")
+    # Where nothing is drawn nothing can be replaced.
+    assert [source.name for source in find([tree / "drive/f2.png"], None)] == ["f2"]
     (tree / "drive/deep.avi").touch()
     with pytest.raises(InputError, match=r"deep\.avi and .*deep/f1\.png; expected names that differ"):
         find([tree / "drive/deep.avi", tree / "drive"], tree / "out", recursive=True)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from run_tools import checkpoint
+from run_tools.checkpoint import Checkpoint, finish, out_of_patience
 from run_tools.folder import RunFolder
-from yolo_prune import checkpoint
-from yolo_prune.checkpoint import Checkpoint, finish, out_of_patience
 
 
 class Model:

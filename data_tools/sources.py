@@ -1,4 +1,4 @@
-"""What `detect` is given, files, folders and patterns, as a list of pictures and videos with names of their own."""
+"""Files, folders and patterns that a user names, as a list of pictures and videos with names of their own."""
 
 import glob
 import os
@@ -45,7 +45,7 @@ def natural(path: Path) -> list[tuple[int, int, str]]:
     return [*key, (1, 0, str(path))]  # 7 and 007 are one number and two names
 
 
-def find(given: Iterable[Path], out: Path, recursive: bool = False) -> list[Source]:
+def find(given: Iterable[Path], out: Path | None, recursive: bool = False) -> list[Source]:
     """Everything that is to be looked at, each file once.
 
     A picture is called by its file name without the suffix; one of a folder that is searched recursively by its path in
@@ -54,7 +54,7 @@ def find(given: Iterable[Path], out: Path, recursive: bool = False) -> list[Sour
 
     Args:
         given: files, folders (their pictures, in natural order) and patterns (`*`, `?`, `[...]`, `**`).
-        out: the folder of the results; what lies in it is no input of a recursive search.
+        out: the folder of drawn results; what lies in it is no input of a recursive search. None: nothing is drawn.
         recursive: search folders below the given ones, too.
 
     Returns:
@@ -70,15 +70,16 @@ def find(given: Iterable[Path], out: Path, recursive: bool = False) -> list[Sour
             places.setdefault(Path(os.path.abspath(file)), Path(os.path.abspath(root)))
             given_as.setdefault(Path(os.path.abspath(file)), file)
     sources = [Source(given_as[file], name) for file, name in zip(places, _names(places), strict=True)]
-    _check_places(sources, out)
+    if out is not None:
+        _check_places(sources, out)
     return sources
 
 
-def _expand(path: Path, out: Path, recursive: bool) -> Iterator[tuple[Path, Path]]:
+def _expand(path: Path, out: Path | None, recursive: bool) -> Iterator[tuple[Path, Path]]:
     """The files that one argument stands for, each with the folder that its name starts from."""
     if path.is_dir():
         files = [file for file in path.glob("**/*" if recursive else "*") if _shown(file, path)]
-        inside = [file for file in files if not file.absolute().is_relative_to(out.absolute())]
+        inside = [file for file in files if out is None or not file.absolute().is_relative_to(out.absolute())]
         pictures = sorted((file for file in inside if file.suffix.lower() in PICTURES), key=natural)
         if not pictures:
             videos = sum(file.suffix.lower() in VIDEOS for file in inside)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_tools.image_files import read_rgb, read_size, resize
+from data_tools.sources import Source
+from data_tools.video import VideoInput
 from run_tools.errors import InputError
-from yolo_prune.sources import Source
-from yolo_prune.video import VideoInput
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ import keras
 
 from run_tools import files
 from run_tools.folder import RunFolder
-from yolo_prune.models import BEST
 
+BEST = "best.keras"
 LAST = "last.keras"
 MASKS = "masks.npz"
 """Of a finished run that was pruned; those of a checkpoint on the way have its name in front."""
@@ -25,7 +25,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     Args:
         folder: the run folder.
-        monitor: a logged quantity: the largest is best if it is an AP, else the smallest.
+        monitor: a logged quantity: the smallest is best if it is a loss, else the largest.
         stage: index of the stage that is running.
         patience: stop the stage when the best is older than so many of its epochs; None: never.
         start: the epoch at which the stage begins.
@@ -100,7 +100,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _better(self, value: float, best: float | None) -> bool:
         if best is None:
             return True
-        return value > best if "ap" in self.monitor else value < best
+        return value < best if "loss" in self.monitor else value > best
 
 
 def out_of_patience(state: dict[str, Any], start: int, patience: int | None) -> bool:
@@ -139,3 +139,13 @@ def finish(folder: RunFolder) -> None:
     folder.write_state({**state, "checkpoint": LAST, "finished": True})
     last.unlink()
     masks.unlink(missing_ok=True)
+
+
+def restore_optimizer(model: keras.Model, saved: keras.optimizers.Optimizer) -> None:
+    """Gives the optimizer that a model was just compiled with the state of a saved one, which then goes on.
+
+    A loaded optimizer itself has forgotten what not to decay.
+    """
+    model.optimizer.build(model.trainable_variables)
+    for variable, value in zip(model.optimizer.variables, saved.variables, strict=True):
+        variable.assign(value)

@@ -1,0 +1,28 @@
+"""`--model`: a run folder or a `.keras` file → a classifier."""
+
+from pathlib import Path
+
+from classify_prune.models import Classifier
+from run_tools import cpu, saved
+from run_tools.errors import InputError
+
+
+def load_classifier(source: str | Path, compile: bool = False) -> Classifier:
+    """A saved classifier, in Keras's safe mode, and quicker on CPUs (`run_tools.cpu`).
+
+    Args:
+        source: a run folder (its best checkpoint) or a `.keras` file.
+        compile: restore optimizer and loss as well.
+
+    Raises:
+        InputError: when there is no such file or it holds something else.
+    """
+    model = saved.load(saved.model_file(source), compile)
+    if not isinstance(model, Classifier):
+        fix = "give a model that `classify-prune train` saved"
+        raise InputError(f"{source}: a {type(model).__name__}", "a classifier of this project", fix)
+    cpu.fuse_batch_norm(model)
+    # XLA's convolutions are slow on CPUs.
+    if cpu.on_cpu():
+        model.jit_compile = False
+    return model

@@ -1,0 +1,57 @@
+"""The options of `classify-prune`'s verbs; nothing here loads Keras."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from classify_prune.recipe import Task
+from run_tools.config import option, positional
+
+MODEL_HELP = "run folder or .keras file"
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Measure a classifier on a split: accuracy, each class, calibration, confusion."""
+
+    model: Path = option(help=MODEL_HELP)
+    data: Path = option(help="compiled HDF5 file of labelled images or features")
+    split: Literal["train", "val", "test"] = option("test", help="split to judge it on")
+    task: Task | None = option(None, help="what it tells apart; default: that of the run folder, else type")
+    batch_size: int = option(100, help="images a forward pass", minimum=1)
+    report: Path | None = option(None, help="folder for report.html, the confusion matrix and the reliability diagram")
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Say what pictures, folders of them and videos show."""
+
+    image: tuple[Path, ...] = positional(help="pictures, folders of them, quoted patterns, videos", many=True)
+    model: Path = option(help=MODEL_HELP)
+    top: int = option(3, help="classes told of each picture, the most probable first", minimum=1)
+    recursive: bool = option(False, help="folders with all folders in them")
+    batch_size: int = option(32, help="images a forward pass", minimum=1)
+    keep_going: bool = option(False, help="leave out files that cannot be read instead of stopping")
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """Cluster feature vectors by fuzzy c-means, without labels, and see how far clusters are classes."""
+
+    data: Path = option(help="compiled HDF5 file of features")
+    split: Literal["val", "test"] = option("test", help="split to judge on; clusters are found and named on train")
+    task: Task = option("type", help="the classes to compare with")
+    classes: int | None = option(None, help="only the first so many classes of the task", minimum=2)
+    clusters: int | None = option(None, help="default: as many as classes", minimum=2)
+    fuzziness: tuple[float, ...] = option((1.7,), help="m, above 1; one clustering each")
+    iterations: tuple[int, ...] = option((5, 10, 15), help="after which to look", minimum=1)
+    seeds: tuple[int, ...] = option((0,), help="of the starts; one clustering each", minimum=0)
+    start: Literal["memberships", "kmeans++"] = option("memberships", help="random memberships, or vectors far apart")
+    scale: Literal["none", "standard", "minmax", "length"] = option(
+        "none", help="of the features: by the training split's deviation or range; length: each vector to length 1"
+    )
+    components: int | None = option(None, help="cluster so many principal components instead", minimum=1)
+    tolerance: float = option(0.0, help="stop when the memberships move less", minimum=0.0)
+    dtype: Literal["float32", "float64"] = option("float32", help="of the products")
+    silhouette: int = option(5000, help="training vectors drawn for the silhouette; 0: all of them, slow", minimum=0)
+    baselines: bool = option(True, help="also the most frequent class, nearest centroid and a linear probe")

@@ -1,0 +1,203 @@
+"""`Trainer`: one training, resumed exactly where it was cut off."""
+
+from typing import Any
+
+import keras
+
+from classify_prune import inputs
+from classify_prune.board import board_of
+from classify_prune.loading import load_classifier
+from classify_prune.models import Classifier
+from classify_prune.monitor import Pictures, Reseed, Validation
+from classify_prune.networks import HEAD
+from classify_prune.recipe import TrainConfig
+from classify_prune.transfer import transfer
+from data_tools.label_pipeline import LabelBatches
+from data_tools.store import open_store
+from run_tools import checkpoint, cpu, precision
+from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
+from run_tools.errors import InputError
+from run_tools.folder import RunFolder
+
+FINAL_RATE = 0.01
+"""Where the cosine ends, as a fraction of the learning rate."""
+
+
+class Trainer:
+    """Runs one `TrainConfig`.
+
+    Args:
+        config: everything the training depends on.
+        verbose: Keras's `fit` verbosity.
+
+    Attributes:
+        model: the `Classifier`, once `fit` has begun.
+
+    Example:
+        >>> Trainer(TrainConfig(data=Path("types.h5"), out=Path("runs/types"), epochs=20)).fit()
+    """
+
+    def __init__(self, config: TrainConfig, verbose: int | str = "auto"):
+        self.config = config
+        self.verbose = verbose
+        self.store: Any = open_store(config.data, "classification")
+        self.task = self.store.task(config.task, config.classes)
+        self.architecture, self.shape = inputs.resolve(config, self.store)
+        self.model: Classifier = None  # type: ignore[assignment]  # made by `fit`
+
+    def fit(self) -> dict[str, Any]:
+        """Trains, or goes on training.
+
+        Returns:
+            `{"out", "epochs", "best", "best_epoch", "monitor", "seconds", "images", "parameters"}`; the checkpoints lie
+            in the folder.
+
+        Raises:
+            InputError: for data, weights or a run folder that do not fit the config.
+            TrainingDiverged: at the first loss that is not finite.
+        """
+        config, folder = self.config, RunFolder(self.config.out)
+        keras.utils.set_random_seed(config.seed)
+        train, val = self._feed("train", augment=config.augment, limit=config.limit), self._feed("val")
+        with precision.scope(config.mixed_precision):
+            if folder.read_state() is None:
+                # Before the folder is made: what is wrong with widths or weights must not leave one behind.
+                self._start()
+            with folder.create(config):
+                state = folder.read_state()
+                if state:
+                    self._restore(folder, state)
+                else:
+                    # A run that was cut off in its first epoch may have logged it.
+                    folder.truncate(lambda row: False)
+                if not (state and state["finished"]):
+                    self._run(folder, state, train, val)
+                    checkpoint.finish(folder)
+                return self._summary(folder, train)
+
+    def _feed(self, split: str, **options: Any) -> LabelBatches:
+        config = self.config
+        common = {"seed": config.seed, "workers": config.workers, "classes": config.classes, **options}
+        return inputs.feed(self.store, split, self.shape, config.batch_size, config.task, **common)
+
+    def _start(self) -> None:
+        config = self.config
+        mean, deviation = inputs.standard(config, self.store, self.task, self.shape)
+        names = self.task.class_names
+        dropout = config.dropout if self.architecture == "mlp" else 0.0
+        self.model = Classifier(
+            self.architecture, len(names), self.shape, config.widths, dropout, mean, deviation, names
+        )
+        if config.weights is not None:
+            result = transfer(self.model, config.weights, head=not config.new_head)
+            print(f"weights of {config.weights}: loaded {len(result.loaded)} layers")
+            for name, reason in result.skipped.items():
+                print(f"  {name} starts fresh: {reason}")
+
+    def _restore(self, folder: RunFolder, state: dict[str, Any]) -> None:
+        """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""
+        if state.get("data") != self.store.digest():
+            raise InputError(
+                f"{self.config.data} with other contents than when {self.config.out} was started",
+                "the same images and labels in the same splits",
+                "compile it again with the same options, or choose a new --out",
+            )
+        self.model = load_classifier(folder.path(state["checkpoint"]), compile=True)
+        folder.truncate(lambda row: row.get("epoch", -1) < state["epoch"])
+        print(f"resuming {self.config.out} after epoch {state['epoch']} of {self.config.epochs}")
+
+    def _run(self, folder: RunFolder, state: dict[str, Any] | None, train: LabelBatches, val: LabelBatches) -> None:
+        config, done = self.config, state["epoch"] if state else 0
+        # Cut off after it ran out of patience, or after its last epoch.
+        if done >= config.epochs or (state and checkpoint.out_of_patience(state, 0, config.patience)):
+            return
+        saved = self.model.optimizer if state else None
+        self._compile(len(train))
+        if saved is not None:
+            checkpoint.restore_optimizer(self.model, saved)
+        history = self.model.fit(
+            train,
+            initial_epoch=done,
+            epochs=config.epochs,
+            callbacks=self._callbacks(folder, train, val),
+            shuffle=False,
+            verbose=self.verbose,
+        )
+        if self.model.stop_training and done + len(history.epoch) < config.epochs:
+            print(f"no better {config.monitor} for {config.patience} epochs")
+
+    def _compile(self, steps: int) -> None:
+        config = self.config
+        for layer in self.model.layers:
+            layer.trainable = config.train == "all" or layer.name == HEAD
+        cpu.fuse_batch_norm(self.model)
+        if config.cpu_bfloat16:
+            cpu.bfloat16_convolutions(self.model)
+        self.model.compile(
+            optimizer_of(config, steps * config.epochs),
+            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+            # XLA's convolutions are slow on CPUs.
+            jit_compile=False if cpu.on_cpu() else "auto",
+        )
+
+    def _callbacks(self, folder: RunFolder, train: LabelBatches, val: LabelBatches) -> list[keras.callbacks.Callback]:
+        config, logdir = self.config, folder.path("tensorboard")
+        validation = Validation(val, self.task.class_names)
+        return [
+            # Keras ends an epoch of the feed once more when it builds metrics; the epoch must not depend on that.
+            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(train, "epoch", epoch)),
+            Reseed(config.seed),
+            NanStop((), lambda batch: "images " + ", ".join(train.ids(batch % len(train)))),
+            validation,
+            JsonLines(folder),
+            TensorBoardScalars(logdir),
+            Pictures(logdir / "pictures", validation, config.images_every),
+            checkpoint.Checkpoint(
+                folder,
+                config.monitor,
+                0,
+                config.patience,
+                data=self.store.digest(),
+                every=config.save_every,
+                end=config.epochs,
+            ),
+            board_of(folder, config, validation.charted),
+        ]
+
+    def _summary(self, folder: RunFolder, train: LabelBatches) -> dict[str, Any]:
+        state = folder.read_state() or {}
+        return {
+            "out": str(self.config.out),
+            "epochs": state["epoch"],
+            "monitor": state["monitor"],
+            "best": state["best"],
+            "best_epoch": state["best_epoch"],
+            "seconds": round(sum(row.get("seconds", 0.0) for row in folder.metrics()), 1),
+            "images": len(train.rows),
+            "parameters": int(self.model.count_params()),
+        }
+
+
+def optimizer_of(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
+    """A new optimizer.
+
+    Args:
+        config: which one, its rate, decay and clipping.
+        steps: of the whole training.
+
+    Returns:
+        The optimizer, which decays kernels alone.
+    """
+    rate: Any = config.learning_rate
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, max(1, steps), alpha=FINAL_RATE)
+    common: dict[str, Any] = {"global_clipnorm": config.clip_norm, "weight_decay": config.weight_decay or None}
+    if config.optimizer == "sgd":
+        optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(rate, momentum=0.9, **common)
+    else:
+        optimizer = keras.optimizers.Adam(rate, **common)
+    if config.weight_decay:
+        # Decay of scales and offsets would pull batch-norms towards switching their channels off.
+        optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return optimizer

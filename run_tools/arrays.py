@@ -1,0 +1,29 @@
+"""Files of named arrays."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from run_tools.errors import InputError
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a `.npz` of weights by their names; nothing in it is executed.
+
+    Raises:
+        InputError: when there is no such file, or it is no archive of arrays.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file", "a .npz of weights", "check --weights")
+    try:
+        # NumPy leaves a file open whose archive turns out to be broken.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array")
+            stored = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: {error}", "a .npz of weights", "copy it again") from error
+    return stored
