@@ -24,7 +24,7 @@ METHODS: dict[str, Callable[[PruneConfig, Subject], list[Run]]] = {"magnitude": 
 RESULT = "prune.json"
 MAY_CHANGE = (
     *("out", "sparsity", "controls", "control_sparsity", "seeds", "seed_sparsity"),
-    *("splits", "classes", "tolerance", "bootstrap", "pictures", "workers"),
+    *("splits", "classes", "tolerance", "bootstrap", "pictures"),
 )
 """Options that may differ when a folder is gone on with: each training in it has a config of its own."""
 

@@ -64,6 +64,7 @@ def watched(trainer, monkeypatch):
     return steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"ema": 0.9}, {"accumulate": 2}])
 def test_zeros_are_exact_after_every_step_and_in_what_is_saved(config, dense, monkeypatch, changes):
     chosen = config(training={**TRAINING, **changes})
@@ -89,6 +90,7 @@ def test_zeros_are_exact_after_every_step_and_in_what_is_saved(config, dense, mo
     assert not list(chosen.out.glob("epoch-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pruning, training",
     [({}, {"ema": 0.9, "weight_decay": 0.01}), ({"schedule": "cubic", "every": 1, "recalibrate": 2}, {})],

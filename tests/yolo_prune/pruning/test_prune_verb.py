@@ -30,7 +30,7 @@ LEVELS = (0.3, 0.6)
 WORDS = ["--sparsity", ".3", ".6", "--epochs", "2", "--learning-rate", "1e-2", "--batch-size", "4", "--ema", ".9"]
 WORDS += ["--seeds", "0", "1", "--seed-sparsity", ".6", "--bootstrap", "50", "--pictures", "2"]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def prune(model, data, out, *words):
@@ -192,7 +192,7 @@ def test_what_is_finished_is_not_run_again(finished, dense, small_h5, monkeypatc
     shown = capsys.readouterr().out
     assert "run 6 of 6: pruned, level 2, 60.04 %, seed 1" in shown and "against the dense model" in shown
     # Fewer levels and another tolerance are the same pruning; more epochs are not.
-    code, fewer = prune(dense, small_h5, out, "--sparsity", ".3", *WORDS[3:-8], "--bootstrap", "50", "--tolerance", "1")
+    code, fewer = prune(dense, small_h5, out, "--sparsity", ".3", *WORDS[3:-9], "--bootstrap", "50", "--tolerance", "1")
     assert code == 0 and len(fewer["runs"]) == 2 and fewer["chosen"]["sparsity"] == pytest.approx(0.3, abs=1e-3)
     assert prune(dense, small_h5, out, *WORDS, "--epochs", "3")[0] == 2
     error = capsys.readouterr().err
