@@ -40,7 +40,7 @@ def export(
     """Writes a detector in several formats, each read back by its runtime and compared before it counts.
 
     LiteRT, ONNX and OpenVINO files take float32 RGB in 0–1 as `image`; the raw head any number of images, detections
-    (`nms`) one image. The compressed form is the Keras model itself, raw head and all.
+    (`nms`) one image. `exporter.KERAS` are the Keras model itself, raw head and all.
 
     Args:
         model: the detector.
@@ -67,12 +67,12 @@ def export(
     for name in names:
         if name == "saved_model":
             told[name] = export_saved_model(model, folder / name, nms, score, iou, limit, images)
-        elif nms and name != "compressed":
+        elif nms and name not in exporter.KERAS:
             told[name] = _write_detections(model, folder, name, score, iou, limit, choices, requests)
         else:
             inputs = {"image": requests["serving_default"]}
             told[name] = exporter.write(folder, model, [name], _head(model), inputs, choices=choices)[name]
-        told[name] |= about | {"nms": nms and name != "compressed"}
+        told[name] |= about | {"nms": nms and name not in exporter.KERAS}
     return told
 
 

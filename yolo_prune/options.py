@@ -63,7 +63,8 @@ class ExportConfig:
     model: Path = option(help=MODEL_HELP)
     out: Path = option(help="folder; holds a file or folder a format")
     formats: tuple[str, ...] = option(
-        ("saved_model",), help="any of saved_model, litert, onnx, openvino, compressed; commas or blanks between them"
+        ("saved_model",),
+        help="saved_model, litert, onnx, openvino, compressed, keras; commas or blanks between them",
     )
     nms: bool = option(False, help="decode and suppress inside")
     score: float = option(0.005, help="least score, with --nms", minimum=0.0, maximum=1.0)

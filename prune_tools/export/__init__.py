@@ -8,10 +8,11 @@ from prune_tools.export.compressed import save as save_compressed
 from prune_tools.export.program import Differs, difference, functions, random_inputs
 from prune_tools.export.saved import Functions, run_saved_model, saved_model
 from prune_tools.export.sizes import folder_bytes, zip_bytes
-from prune_tools.export.writing import FORMATS, Choices, check_formats, write, zeros_kept
+from prune_tools.export.writing import FORMATS, KERAS, Choices, check_formats, write, zeros_kept
 
 __all__ = [
     "FORMATS",
+    "KERAS",
     "Choices",
     "Differs",
     "Functions",

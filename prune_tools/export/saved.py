@@ -45,6 +45,15 @@ def saved_model(path: str | Path, model: keras.Model, functions: Functions, chec
         return check(temporary)
 
 
+def without_optimizer(model: keras.Model) -> keras.Model:
+    """A copy of a model that was never compiled, so that what is saved of it has no optimizer."""
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    copy: keras.Model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def _write(path: Path, model: keras.Model, functions: Functions) -> None:
     import tensorflow as tf
 

@@ -45,8 +45,12 @@ FORMATS: dict[str, Format] = {
     "onnx": Format("model.onnx", ("tf2onnx", "onnx", "onnxruntime"), 1e-4),
     "openvino": Format("openvino", ("openvino",), 1e-4, "model.xml"),
     "compressed": Format("model.kerasz", (), 0.05),
+    "keras": Format("model.keras", (), 1e-4),
 }
 """Shared weights are others than the model's, hence the larger tolerance of `compressed`; exact ones get 1e-4."""
+
+KERAS = ("compressed", "keras")
+"""Formats that are read back as Keras models."""
 
 
 @dataclass(frozen=True)
@@ -134,16 +138,16 @@ def write(
     folder = Path(folder)
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary) / "saved_model"
-        if set(formats) - {"compressed"}:
+        if set(formats) - set(KERAS):
             saved.saved_model(source, model, chosen, lambda path: None)
         for name in formats:
             job = _Job(name, model, inputs, compare, choices)
-            told[name] = job.compressed(folder) if name == "compressed" else job.converted(folder, source)
+            told[name] = job.kept_in_keras(folder) if name in KERAS else job.converted(folder, source)
     return told
 
 
 def zeros_kept(model: keras.Model, name: str, path: Path) -> dict[str, Any]:
-    """What `kept.kept` says of a model and a file or folder of the format `name`, "compressed" excepted."""
+    """What `kept.kept` says of a model and a file or folder of the format `name`, `KERAS` excepted."""
     return kept.kept(model, runtimes.constants(name, path, kept.sizes(model)))
 
 
@@ -214,12 +218,17 @@ class _Job:
             raise InputError(received, "the same answers", fix) from None
         return {"max_difference": difference, "tolerance": self.tolerance, "compared": count}
 
-    def compressed(self, folder: Path) -> dict[str, Any]:
-        """The compressed form: read back as a Keras model, which is called as this one is."""
+    def kept_in_keras(self, folder: Path) -> dict[str, Any]:
+        """The compressed form or Keras's own: read back as a Keras model, which is called as this one is."""
         path = folder / FORMATS[self.name].file
         with files.atomic_path(path) as temporary:
-            told = compressed.save(temporary, self.model, self.choices.bits, self.choices.codec)
-            again = compressed.load(temporary)
+            if self.name == "compressed":
+                told = compressed.save(temporary, self.model, self.choices.bits, self.choices.codec)
+                again = compressed.load(temporary)
+            else:
+                saved.without_optimizer(self.model).save(temporary)
+                told = {"bytes": sizes.folder_bytes(temporary)}
+                again = keras.saving.load_model(temporary, compile=False, safe_mode=True)
             compare = _comparing(program.outputs(self.model, self.inputs))
             told |= replace(self, compare=compare)._compared(program.outputs(again, self.inputs))
             weights = [keras.ops.convert_to_numpy(variable) for variable in again.weights]

@@ -13,6 +13,7 @@ from run_tools.errors import InputError
 PACKAGES = {
     "saved_model": "tensorflow", "litert": "ai_edge_litert", "onnx": "onnxruntime", "openvino": "openvino",
     "compressed": "zstandard",
+    "keras": "keras",
 }  # fmt: skip
 
 
@@ -77,6 +78,20 @@ def test_their_runtimes_answer_like_the_model_for_any_batch(model, written, name
 def test_the_saved_model_has_the_weights_bit_for_bit_and_others_fold_batch_norm(written):
     assert told_of(written, "saved_model")["zeros"]["exact"] is True
     assert told_of(written, "onnx")["zeros"]["exact"] is False
+
+
+def test_the_keras_file_of_a_trained_model_has_no_optimizer(model, tmp_path):
+    trained = keras.models.clone_model(model)
+    trained.compile("adam", "mse")
+    x = np.ones((2, 10, 12, 3), np.float32)
+    trained.fit(x, trained.predict(x, verbose=0) + 1, verbose=0)
+    trained.save(tmp_path / "with.keras")
+    told = export.write(tmp_path, trained, ["keras"])["keras"]
+    assert told["zeros"]["exact"] is True and told["bytes"] < (tmp_path / "with.keras").stat().st_size
+    loaded = keras.saving.load_model(told["path"])
+    assert getattr(loaded, "optimizer", None) is None
+    for read, weight in zip(loaded.get_weights(), trained.get_weights(), strict=True):
+        np.testing.assert_array_equal(read, weight)
 
 
 def test_litert_is_small_when_sparse(model, written, tmp_path):

@@ -96,8 +96,9 @@ def wide():
     """Two convolutions that read many channels, the second of them an output, and one that reads few."""
     inputs = keras.Input((6, 10, 3))
     x = keras.layers.Conv2D(64, 3, padding="same", name="few")(inputs)
-    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name="many")(x)
-    x = keras.layers.Conv2D(32, 1, use_bias=False, padding="valid", name="also_few")(x)
+    x = keras.layers.Conv2D(32, 3, strides=2, padding="same", activation="relu", name="many")(x)
+    x = keras.layers.Conv2D(48, 1, use_bias=False, padding="valid", name="remainder")(x)
+    x = keras.layers.Conv2D(32, 1, use_bias=False, padding="valid", name="of_remainder")(x)
     return keras.Model(inputs, keras.layers.Conv2D(4, 1, name="head")(x))
 
 
@@ -128,15 +129,17 @@ def test_products_are_those_of_rounded_numbers(bfloat16):
 def test_it_learns_in_bfloat16_and_keeps_float32(bfloat16):
     plain, low = wide(), wide()
     low.set_weights(plain.get_weights())
+    first = plain.get_layer("many").kernel.numpy()
     cpu.bfloat16_convolutions(low)
     rng = np.random.default_rng(0)
     images, goals = rng.random((15, 6, 10, 3), np.float32), rng.random((15, 3, 5, 4), np.float32)
     for model in (plain, low):
         model.compile(keras.optimizers.SGD(0.05), "mse", jit_compile=False)
         model.fit(images, goals, batch_size=5, epochs=2, shuffle=False, verbose=0)
-    for before, after in zip(plain.get_weights(), low.get_weights(), strict=True):
-        np.testing.assert_allclose(after, before, atol=5e-3)
-    assert not np.array_equal(plain.get_layer("many").kernel, low.get_layer("many").kernel)
+    learnt = [keras.ops.convert_to_numpy(model.get_layer("many").kernel) - first for model in (plain, low)]
+    assert not np.array_equal(*learnt)
+    # The gradients are those of rounded numbers: a hundredth off in the mean, of what was learnt.
+    assert np.linalg.norm(learnt[1] - learnt[0]) < 0.03 * np.linalg.norm(learnt[0])
     assert {variable.dtype for variable in low.variables} == {"float32"}
 
 
