@@ -12,10 +12,10 @@ from typing import Any
 import keras
 
 BLOCK = 32
-"""Convolutions in bfloat16 read and write multiples of so many channels. With fewer, rounding the large maps takes longer
-than multiplying. Remainders are left out to be careful: two trainings with 304 and 336 channels in bfloat16 stopped at a
-NaN that did not come back when they went on from their last checkpoint. Its cause was not found; oneDNN's issue 5717 is of
-remainders in AMX's matrix products."""
+"""Convolutions in bfloat16 read and write multiples of so many channels. With fewer, rounding large maps takes longer
+than multiplying. Remainders are left out to be careful: two trainings with 304 and 336 channels in bfloat16 stopped at
+a NaN that did not come back when they went on from their last checkpoint. Its cause was not found; oneDNN's issue 5717
+is of remainders in AMX's matrix products."""
 
 
 def on_cpu() -> bool:
