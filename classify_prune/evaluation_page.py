@@ -8,7 +8,6 @@ from classify_prune import figures
 from classify_prune.tables import class_rows, headline, run_lines
 from data_tools.image_files import encode_png
 from run_tools import files
-from run_tools.errors import InputError
 from run_tools.figures import pixels
 from run_tools.folder import environment
 from run_tools.report import Report
@@ -19,16 +18,6 @@ CAPTIONS = {
     "their mean probability (dots), and how many there are (below). On the dashed line a classifier is right as often "
     "as it says.",
 }
-
-
-def check_folder(out: Path | None) -> None:
-    """Refuses a page where no folder can be, before any work is done.
-
-    Raises:
-        InputError: if the path is a file.
-    """
-    if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"--report {out}, which is a file", "a folder", "choose another name")
 
 
 def write_page(out: Path, result: dict[str, Any]) -> Path:

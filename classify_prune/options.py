@@ -17,7 +17,7 @@ class EvaluateConfig:
     model: Path = option(help=MODEL_HELP)
     data: Path = option(help="compiled HDF5 file of labelled images or features")
     split: Literal["train", "val", "test"] = option("test", help="split to judge it on")
-    task: Task | None = option(None, help="what it tells apart; default: that of the run folder, else type")
+    task: Task | None = option(None, help="what it tells apart; default: that of the run, else type")
     batch_size: int = option(100, help="images a forward pass", minimum=1)
     report: Path | None = option(None, help="folder for report.html, the confusion matrix and the reliability diagram")
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from classify_prune import inputs, metrics
-from classify_prune.evaluation_page import check_folder, write_page
+from classify_prune.evaluation_page import write_page
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
 from classify_prune.options import EvaluateConfig
@@ -15,6 +15,7 @@ from data_tools.store import open_store
 from run_tools import config
 from run_tools.errors import InputError
 from run_tools.folder import RunFolder
+from run_tools.report import check_folder
 
 
 def train(options: TrainConfig) -> dict[str, Any]:
@@ -114,7 +115,8 @@ def _trained_task(model: Path) -> str:
 
 
 def _config(model: Path) -> dict[str, Any]:
-    file = RunFolder(model).path("config.yaml")
+    """The options of the run that the model is, or whose folder its file lies in; nothing where there are none."""
+    file = RunFolder(model.parent if model.is_file() else model).path("config.yaml")
     return config.read_yaml(file) if file.is_file() else {}
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -176,6 +177,19 @@ class Report:
         if os.path.isdir(path):
             raise InputError(f"report path {os.fspath(path)}, which is a folder", "a file", "add report.html to it")
         files.write_text(path, self.html())
+
+
+def check_folder(out: Path | None) -> None:
+    """Refuses a page of `--report` where no folder can be, before any work is done.
+
+    Args:
+        out: the folder that the page is to lie in, there or not; None: no page is wanted.
+
+    Raises:
+        InputError: if the path is a file.
+    """
+    if out is not None and out.exists() and not out.is_dir():
+        raise InputError(f"--report {out}, which is a file", "a folder", "choose another name")
 
 
 def _inline(text: str) -> str:

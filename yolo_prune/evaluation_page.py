@@ -7,7 +7,6 @@ from typing import Any
 
 from data_tools.store import SplitView
 from run_tools import files
-from run_tools.errors import InputError
 from run_tools.figures import pixels
 from run_tools.folder import environment
 from run_tools.report import Report
@@ -33,16 +32,6 @@ CAPTIONS = {
 SHEETS = """The images with the most mistakes first: true boxes that nobody found and detections that are wrong, both
 framed in red, at score {score:g} or more. Above the true boxes (dashed; hatched regions count as neither object nor
 background), below the detections."""
-
-
-def check_folder(out: Path | None) -> None:
-    """Refuses a page where no folder can be, before any work is done.
-
-    Raises:
-        InputError: if the path is a file.
-    """
-    if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"--report {out}, which is a file", "a folder", "choose another name")
 
 
 def write_page(

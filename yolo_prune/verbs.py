@@ -11,11 +11,12 @@ from data_tools.store import SplitView, Store, open_store
 from run_tools import config
 from run_tools.errors import InputError, unknown_name
 from run_tools.folder import RunFolder
+from run_tools.report import check_folder
 from yolo_prune.class_map import CLASS_SETS, ClassSet, lookup_of, own_classes
 from yolo_prune.drawing import draw, grid
 from yolo_prune.evaluation import METRICS
 from yolo_prune.evaluation import evaluate as judge
-from yolo_prune.evaluation_page import check_folder, write_page
+from yolo_prune.evaluation_page import write_page
 from yolo_prune.models import load_detector
 from yolo_prune.options import EvaluateConfig, ExportConfig
 from yolo_prune.outputs import write_picture

@@ -54,6 +54,22 @@ def test_evaluate_says_what_scikit_learn_says(trained, images_h5, tmp_path, caps
     assert cv2.imread(str(tmp_path / "page/confusion.png")) is not None
 
 
+def test_a_file_of_a_run_knows_the_task_of_the_run(features_h5, tmp_path):
+    """The last epoch is judged like the run: by vehicle, not by type."""
+    out = tmp_path / "run"
+    words = ("--network", "mlp", "--widths", 12, "--task", "vehicle", "--epochs", 2, "--batch-size", 16)
+    assert run("train", "--data", features_h5, "--out", out, *words) == 0
+    for model in (out, out / "last.keras"):
+        data = ("--data", features_h5, "--json", tmp_path / "r.json")
+        assert run("evaluate", "--model", model, *data) == 0, model
+        found = json.loads((tmp_path / "r.json").read_text())
+        assert found["run"]["task"] == "vehicle" and len(found["confusion"]) == 8
+    # Elsewhere nothing tells the task of the file but --task.
+    (tmp_path / "alone.keras").write_bytes((out / "last.keras").read_bytes())
+    alone = ("evaluate", "--model", tmp_path / "alone.keras", "--data", features_h5)
+    assert run(*alone) == 2 and run(*alone, "--task", "vehicle") == 0
+
+
 def test_predict_names_pictures_folders_and_videos(trained, image_folder, tmp_path, capsys):
     path = tmp_path / f"clip{output_format()[1]}"
     video = VideoOutput(path, 10.0, (48, 60))

@@ -1,5 +1,6 @@
 """Every shipped config says how to run it, can be read, and works on a small file."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,11 @@ def test_the_first_lines_say_what_to_type_and_what_to_expect(name):
     verb = "cluster" if name == "clusters" else "train"
     head = [line for line in CONFIGS[name].read_text().splitlines() if line.startswith("#")]
     assert any(f"classify-prune {verb} --config configs/classify/{name}.yaml --data " in line for line in head)
+    # The data file comes first, by the command that makes it, and is the one that the verb is given.
+    assert head[0].startswith("# data-tools compile ")
+    made = [line.split("#")[1].split(" --")[0].split()[-1] for line in head if line.startswith("# data-tools ")]
+    given = [word for line in head for flag, word in itertools.pairwise(line.split()) if flag == "--data"]
+    assert set(given) == {made[-1]}
     told = " ".join(line.removeprefix("#") for line in head)
     assert "xpected" in told and "uration" in told
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from run_tools.errors import InputError
-from run_tools.report import Report
+from run_tools.report import Report, check_folder
 
 VOID = {"meta", "img", "br", "link"}
 
@@ -158,3 +158,12 @@ def test_figures(tmp_path: Path) -> None:
     assert kind == "png" and tuple(shown[0, 0]) == (255, 255, 255)  # white paper
     with pytest.raises(InputError, match="which is a folder"):
         report.write(tmp_path)
+
+
+def test_a_folder_for_a_page_may_be_new_there_or_unwanted_but_no_file(tmp_path):
+    (tmp_path / "file").touch()
+    for out in (None, tmp_path, tmp_path / "new" / "page"):
+        check_folder(out)
+    assert not (tmp_path / "new").exists()
+    with pytest.raises(InputError, match="file, which is a file; expected a folder"):
+        check_folder(tmp_path / "file")
