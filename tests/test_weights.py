@@ -1,8 +1,5 @@
 """The trained models in `weights/`: what the manifest says of each is true, and they find cars."""
 
-import os
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
@@ -40,10 +37,10 @@ def test_a_shipped_model_is_what_the_manifest_says(name):
     assert all(np.isfinite(keras.ops.convert_to_numpy(variable)).all() for variable in model.variables)
 
 
-@pytest.mark.skipif("PRUNE_DATA" not in os.environ, reason="PRUNE_DATA is not set: no KITTI images")
+@pytest.mark.real
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_model_finds_most_cars_of_drives_that_it_has_not_seen(name):
-    root = Path(os.environ["PRUNE_DATA"]) / "kitti" / "training"
+def test_a_shipped_model_finds_most_cars_of_drives_that_it_has_not_seen(name, prune_data):
+    root = prune_data / "kitti" / "training"
     model = load_detector(name)
     found = total = 0
     for image_id in UNSEEN:
