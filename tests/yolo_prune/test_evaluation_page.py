@@ -111,7 +111,7 @@ def test_whole_drives_are_drawn(small_model, small_h5, monkeypatch):
     monkeypatch.setattr(bootstrap, "intervals", lambda *given: drawn.append(given[3]) or original(*given))
     store = open_store(small_h5)
     store["test"].groups = ["a", "a", "b", "b"]
-    monkeypatch.setattr(verbs, "open_store", lambda path: store)
+    monkeypatch.setattr(verbs, "open_store", lambda path, kind: store)
     result = run_evaluate(small_model, small_h5, bootstrap=30, bootstrap_by="drive", metrics=("coco",))
     (weights,) = drawn
     assert (weights[:, 0] == weights[:, 1]).all() and (weights[:, 2] == weights[:, 3]).all()
