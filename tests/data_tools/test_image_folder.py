@@ -126,7 +126,8 @@ def test_a_killed_conversion_goes_on(make_folder, tmp_path, monkeypatch):
         patch.setattr(ImageFolderExtractor, "image_size", lambda self, sample: (24, 32))
         with pytest.raises(KeyboardInterrupt):
             compile_into(root, tmp_path / "a.h5", workers=1)
-    assert compile_into(root, tmp_path / "a.h5", workers=1)["resumed"] == 6
+    # What was under way when it was killed may not have been noted.
+    assert 4 <= compile_into(root, tmp_path / "a.h5", workers=1)["resumed"] <= 6
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 

@@ -132,7 +132,7 @@ def source(
     Returns:
         A config for `Trainer`; tiny-YOLOv2 with COCO's 80 classes and anchors.
     """
-    epochs = 2 if quick else 30
+    epochs = 2 if quick else 15
     return TrainConfig(
         data=data,
         out=out,
