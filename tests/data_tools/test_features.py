@@ -99,8 +99,8 @@ def test_a_killed_run_goes_on_with_the_same_bytes(images, tmp_path, monkeypatch)
         with pytest.raises(KeyboardInterrupt):
             extract(images, tmp_path / "f.h5", backbone, batch_size=2, progress=False)
     assert calls == [2, 2, 1, 2]  # a batch does not reach into the next split
-    # The batch under way when it was killed may not have been noted.
-    assert extract(images, tmp_path / "f.h5", backbone, batch_size=2, progress=False)["resumed"] in (5, 7)
+    # What was under way when it was killed may not have been noted.
+    assert 5 <= extract(images, tmp_path / "f.h5", backbone, batch_size=2, progress=False)["resumed"] <= 7
     assert (tmp_path / "f.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
 
