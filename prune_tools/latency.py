@@ -12,6 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,6 +25,10 @@ from prune_tools import runtimes
 from run_tools.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
+DEADLINE = 600.0
+"""Seconds that a process may take for one answer; it has hung when it takes longer."""
+PREFIX = "input:"
+"""In front of names in the file of inputs: `np.savez` has arguments of its own, such as `file`."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +76,11 @@ def measure(
         model's own); runtime.
 
     Raises:
-        InputError: when a process cannot run its model, with what it said.
+        InputError: when a process cannot run its model, with what it said, or gives no answer for `DEADLINE`.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        arrays: dict[str, Any] = dict(inputs)
+        arrays: dict[str, Any] = {PREFIX + name: array for name, array in inputs.items()}
         np.savez(folder / "inputs.npz", **arrays)
         workers: dict[str, _Worker] = {}
         told = []
@@ -111,17 +116,35 @@ class _Worker:
     errors: Path
 
     def ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        line = ""
-        if self.process.stdin is not None and self.process.stdout is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self.process.stdin.write(json.dumps(request) + "\n")
-                self.process.stdin.flush()
-                line = self.process.stdout.readline()
+        hung = threading.Event()
+
+        def give_up() -> None:
+            hung.set()
+            self.process.kill()  # upon which its answers end
+
+        timer = threading.Timer(DEADLINE, give_up)
+        timer.start()
+        try:
+            line = self._answer(request)
+        finally:
+            timer.cancel()
+        if hung.is_set() and not line:
+            told = f"a model that {self.kind} hung on: no answer for {DEADLINE:g} s"
+            raise InputError(told, "one that answers", "leave this runtime out")
         answer: dict[str, Any] = json.loads(line) if line else {"error": self._last_words()}
         if "error" in answer:
             told = " ".join(str(answer["error"]).split())[:300]
             raise InputError(f"a model that {self.kind} cannot run ({told})", "one it can", "leave this runtime out")
         return answer
+
+    def _answer(self, request: Mapping[str, Any]) -> str:
+        """Its line; empty when it has ended."""
+        if self.process.stdin is not None and self.process.stdout is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self.process.stdin.write(json.dumps(request) + "\n")
+                self.process.stdin.flush()
+                return str(self.process.stdout.readline())
+        return ""
 
     def _last_words(self) -> str:
         lines = self.errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -156,7 +179,7 @@ def main(arguments: Sequence[str]) -> int:
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     with np.load(arguments[0]) as stored:
-        inputs = {name: stored[name] for name in stored.files}
+        inputs = {name.removeprefix(PREFIX): stored[name] for name in stored.files}
     models: dict[int, runtimes.Runner] = {}
     for line in sys.stdin:
         try:

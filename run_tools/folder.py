@@ -67,9 +67,8 @@ class RunFolder:
             raise InputError(f"run folder {self.root}, which is a file", "a folder", "choose another path") from None
         held = lock.acquire(self.path("run.lock"))
         try:
-            if self.path("config.yaml").exists():
-                self._check_same(config, ignore)
-            else:
+            self.check_same(config, ignore)
+            if not self.path("config.yaml").exists():
                 configs.dump(config, self.path("config.yaml"))
             files.write_json(self.path("environment.json"), environment(getattr(config, "seed", None)))
         except BaseException:
@@ -90,7 +89,18 @@ class RunFolder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check_same(self, config: Any, ignore: tuple[str, ...]) -> None:
+    def check_same(self, config: Any, ignore: tuple[str, ...] = ("out",)) -> None:
+        """Compares a config with the folder's own; a folder without one, or none at all, fits any.
+
+        Args:
+            config: as `create` takes it.
+            ignore: likewise.
+
+        Raises:
+            InputError: if the folder holds a run with another config; nothing is written.
+        """
+        if not self.path("config.yaml").exists():
+            return
         new = yaml.safe_load(yaml.safe_dump(configs.to_dict(config)))
         old = configs.read_yaml(self.path("config.yaml"))
         # An option that did not exist when the run was started, nested ones too, had what is its default now. Where the

@@ -7,7 +7,7 @@ import keras
 from prune_tools.export import load_compressed
 from run_tools import cpu, saved
 from run_tools.errors import InputError
-from run_tools.files import parse_size
+from run_tools.files import parse_size, sha256
 from yolo_prune import detector, loss, manifest, metrics  # noqa: F401  (registers the classes that a saved model names)
 from yolo_prune.darknet import files as darknet_files
 
@@ -39,6 +39,18 @@ def load_model(source: str | Path, compile: bool = False) -> keras.Model:
         source = files.model or source
     path = model_file(source)
     return load_compressed(path) if path.suffix == COMPRESSED else saved.load(path, compile)
+
+
+def digest(source: str | Path) -> str:
+    """The SHA-256 of the file that `load_model` reads; of darknet models, that of the weights.
+
+    Raises:
+        InputError: when there is no such file.
+    """
+    if not Path(source).exists() and str(source) in manifest.entries():
+        files = manifest.fetch(str(source))
+        return sha256(files.weights or files.model or model_file(source))
+    return sha256(model_file(source))
 
 
 def load_detector(source: str | Path, size: str | None = None) -> "detector.YoloV2":

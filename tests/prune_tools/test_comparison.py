@@ -1,5 +1,6 @@
 """The table of a model's exported forms, timed in processes of their own."""
 
+import subprocess
 import sys
 
 import keras
@@ -81,6 +82,25 @@ def test_a_process_that_cannot_run_its_model_says_why(tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"nothing")
     with pytest.raises(InputError, match="a model that onnx cannot run"):
         latency.measure([latency.Contender("onnx", str(tmp_path / "m.onnx"))], {"x": np.ones(1)}, 1)
+
+
+def test_a_process_that_hangs_is_ended_and_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(latency, "DEADLINE", 0.3)
+    command = [sys.executable, "-c", "import time; time.sleep(300)"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        worker = latency._Worker("onnx", process, tmp_path / "errors.txt")
+        with pytest.raises(InputError, match=r"onnx hung on: no answer for 0\.3 s"):
+            worker.ask({"run": 0, "calls": 1})
+        assert process.wait(10) != 0
+
+
+def test_an_input_may_have_any_name(tmp_path):
+    inputs = keras.Input((4,), name="file")
+    keras.Model(inputs, keras.layers.Dense(2)(inputs)).save(tmp_path / "m.keras")
+    contender = latency.Contender("keras", str(tmp_path / "m.keras"))
+    told = latency.measure([contender], {"file": np.ones((1, 4), "float32")}, 1, rounds=1, calls=1, warm_up=0)
+    assert told[0]["milliseconds"] > 0
 
 
 def test_turns_change_their_order(monkeypatch):

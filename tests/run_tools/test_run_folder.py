@@ -69,6 +69,15 @@ def test_the_same_config_goes_on_and_another_is_refused(tmp_path: Path) -> None:
     RunFolder(tmp_path).create(Train()).close()  # the refusal has let go of the lock
 
 
+def test_a_config_is_compared_without_opening_the_folder(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "new").check_same(Train())
+    assert not (tmp_path / "new").exists()
+    with RunFolder(tmp_path / "run").create(Train()):
+        RunFolder(tmp_path / "run").check_same(Train(out=Path("moved")))  # in use as it is
+        with pytest.raises(InputError, match="epochs: 3 there, 4 now"):
+            RunFolder(tmp_path / "run").check_same(Train(epochs=4))
+
+
 def test_an_option_younger_than_the_run_had_its_default(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("out: run\nepochs: 3\nseed: 7\n")  # before there were rates
     RunFolder(tmp_path).create(Train()).close()

@@ -42,23 +42,36 @@ class Judge:
         lookup = lookup_of(subject.classes, subject.store)
         self.truths: dict[str, list[Truth]] = {name: truths(subject.store, name, lookup) for name in self.splits}
 
-    def judge(self, folder: Path, model: Callable[[], YoloV2], run: Run | None = None) -> dict[str, Any]:
+    def judge(
+        self, folder: Path, model: Callable[[], YoloV2], run: Run | None = None, digest: str | None = None
+    ) -> dict[str, Any]:
         """Judges a network, or reads what was found when it was judged before.
 
         Args:
             folder: where that is kept.
             model: gives the network, where it has to be judged.
             run: the training that it comes from, whose masks it must obey; None: none.
+            digest: SHA-256 of the network's file, compared with that of when it was judged before; None: not compared.
 
         Returns:
             `{"ap50": {split: {class: value or None}}, "parameters", "nonzero", "kernel_nonzero", "macs_nonzero",
-            "sparsity", "by_kernel": {name: sparsity}}`; `sparsity` is that of the kernels under masks.
+            "sparsity", "by_kernel": {name: sparsity}}`; `sparsity` is that of the kernels under masks; where a digest
+            was given, it is "sha256".
 
         Raises:
-            InputError: if pruned weights are not zero, or are not as many as they are to be.
+            InputError: if another network was judged in that folder, or pruned weights are not zero, or are not as
+                many as they are to be.
         """
         path = folder / JUDGED
-        judged: dict[str, Any] = files.read_json(path) if path.is_file() else {"ap50": {}}
+        own = {} if digest is None else {"sha256": digest}
+        judged: dict[str, Any] = files.read_json(path) if path.is_file() else {"ap50": {}, **own}
+        # What was judged before digests were kept has none.
+        if digest is not None and judged.get("sha256") not in (None, digest):
+            raise InputError(
+                f"a model with other contents than when {path} was written",
+                "the file that the pruning was started with",
+                "bring that file back, or choose a new --out",
+            )
         missing = [name for name in self.splits if name not in judged["ap50"]]
         if missing:
             network = model()

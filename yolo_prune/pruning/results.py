@@ -127,7 +127,7 @@ def rows(result: Mapping[str, Any], split: str) -> tuple[list[str], list[list[st
         `(head, rows)`, all texts: the means of the seeds with their standard deviation, a row a kind and level.
     """
     names = _columns(result)
-    given = {name: result["start"]["ap50"][split].get(name) for name in result["classes"]}
+    given = {name: result["start"]["ap50"][split].get(name.lower()) for name in result["classes"]}
     if None not in given.values():
         given[MEAN] = statistics.fmean(given.values())
     start = ["as given", _percent(result["start"]), f"{result['start']['nonzero']:,}", "-"]

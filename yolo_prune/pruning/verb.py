@@ -11,7 +11,7 @@ from run_tools import config as configs
 from run_tools import files
 from run_tools.folder import RunFolder
 from yolo_prune.evaluation import bootstrap
-from yolo_prune.models import load_detector
+from yolo_prune.models import digest, load_detector
 from yolo_prune.pruning import magnitude, page, results
 from yolo_prune.pruning.judging import START, Judge
 from yolo_prune.pruning.options import PruneConfig
@@ -50,12 +50,14 @@ def prune(options: PruneConfig) -> dict[str, Any]:
     for run in runs:
         Trainer(run.config)  # what does not fit is told before the first begins
     with RunFolder(options.out).create(options, ignore=MAY_CHANGE) as folder:
-        configs.dump(options, folder.path("config.yaml"))
+        for run in runs:
+            RunFolder(run.config.out).check_same(run.config)  # told now, and not when its turn comes
         weights = {
             name: bootstrap.resample(len(subject.store[name]), options.bootstrap, seed=0) for name in options.splits
         }
         judge = Judge(subject, options.splits, weights)
-        start = judge.judge(folder.path(START), lambda: subject.model)
+        start = judge.judge(folder.path(START), lambda: subject.model, digest=digest(options.model))
+        configs.dump(options, folder.path("config.yaml"))
         told = []
         for number, run in enumerate(runs, start=1):
             print(f"run {number} of {len(runs)}: {_title(run)}", flush=True)

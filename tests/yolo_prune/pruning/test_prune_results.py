@@ -62,6 +62,13 @@ def test_the_tables(found):
     assert "No dense control ran" in results.chosen_line({**result, "levels": levels, "chosen": None})
 
 
+def test_a_class_written_with_a_capital_has_its_row_of_the_start():
+    # As `ap50` names it: in lower case, while levels are named as the report is.
+    start = {"sparsity": 0.0, "nonzero": 10, "ap50": {"test": {"all": 0.1, "car": 0.45, "van": 0.35}}}
+    head, body = results.rows({"levels": [], "start": start, "classes": ["Car", "Van"]}, "test")
+    assert head[4:] == ["Car", "Van", "mean"] and body[0][4:] == ["0.450", "0.350", "0.400"]
+
+
 def test_the_difference_of_means_over_seeds():
     rng = np.random.default_rng(0)
     ours, theirs = ([{"car": {"AP50": rng.random(201)}} for _ in range(count)] for count in (3, 2))

@@ -1,5 +1,6 @@
 """`yolo-prune prune` from end to end on a few images: cut off and gone on with, judged, reported, not run twice."""
 
+import hashlib
 import json
 import statistics
 from pathlib import Path
@@ -197,6 +198,33 @@ def test_what_is_finished_is_not_run_again(finished, dense, small_h5, monkeypatc
     assert prune(dense, small_h5, out, *WORDS, "--epochs", "3")[0] == 2
     error = capsys.readouterr().err
     assert "epochs: 2 there, 3 now" in error and error.count("\n") == 1
+
+
+def test_a_changed_chain_is_refused_before_anything_is_trained(finished, dense, small_h5, monkeypatch, capsys):
+    out, _, _, _ = finished
+    monkeypatch.setattr(YoloV2, "fit", lambda *_, **__: pytest.fail("trained before the refusal"))
+    before = (out / "config.yaml").read_bytes()
+    # The new level is in front of one that went on from 30 %.
+    assert prune(dense, small_h5, out, "--sparsity", ".45", *WORDS[2:])[0] == 2
+    error = capsys.readouterr().err
+    assert "sparsity-0.6/seed-0 with another config" in error and error.count("\n") == 1
+    assert (out / "config.yaml").read_bytes() == before and not (out / "pruned/sparsity-0.45").exists()
+
+
+def test_a_model_that_changed_under_its_name_is_refused(finished, dense, small_h5, monkeypatch, capsys):
+    out, result, _, _ = finished
+    kept = dense.read_bytes()
+    assert result["start"]["sha256"] == hashlib.sha256(kept).hexdigest()
+    monkeypatch.setattr(YoloV2, "fit", lambda *_, **__: pytest.fail("trained before the refusal"))
+    model = load_detector(dense)
+    model.get_layer("conv_2").kernel.assign_add(keras.ops.ones_like(model.get_layer("conv_2").kernel))
+    try:
+        model.save(dense)
+        assert prune(dense, small_h5, out, *WORDS)[0] == 2
+        error = capsys.readouterr().err
+        assert "a model with other contents than when" in error and error.count("\n") == 1
+    finally:
+        dense.write_bytes(kept)
 
 
 def test_zeros_that_are_missing_are_told(finished, dense, small_h5, capsys):
