@@ -7,6 +7,7 @@ import numpy as np
 
 from classify_prune import networks
 from classify_prune.metrics import softmax
+from run_tools import saved
 from run_tools.errors import InputError
 
 
@@ -86,19 +87,13 @@ class Classifier(keras.Model):
             "mean": None if mean is None else list(mean),
             "deviation": None if deviation is None else list(deviation),
             "class_names": None if self.class_names is None else list(self.class_names),
-            "frozen": [layer.name for layer in self.layers if layer.weights and not layer.trainable],
+            "frozen": saved.frozen(self),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The network of a `get_config`, without its weights."""
-        config = dict(config)
-        frozen = config.pop("frozen", ())
-        model = cls(**config)
-        # A saved optimizer has slots for the layers that learned, so these must be the same after loading.
-        for name in frozen:
-            model.get_layer(name).trainable = False
-        return model
+        return saved.from_config(cls, config)
 
     def resized(self, widths: Mapping[str, int]) -> "Classifier":
         """The same network with other widths and new weights: how `prune_tools.surgery` gives pruned ones their class.

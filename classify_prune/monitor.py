@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from classify_prune import figures, inputs, metrics
-from data_tools.image_files import encode_png
+from data_tools.event_images import write_images
 from data_tools.label_pipeline import LabelBatches
 from run_tools.figures import pixels
 
@@ -95,8 +95,5 @@ class Pictures(keras.callbacks.Callback):
         """Draws and writes the pictures."""
         if epoch % self.every:
             return
-        from run_tools import events  # here, because TensorBoard is slow to import
-
         drawn = {name: pixels(figure) for name, figure in figures.of(self.validation.found).items()}
-        values = [events.image(name, encode_png(picture), picture.shape[:2]) for name, picture in drawn.items()]
-        events.EventFile(self.logdir).add(values, epoch)
+        write_images(self.logdir, drawn, epoch)

@@ -2,13 +2,16 @@
 
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import keras
 
 from run_tools.checkpoint import BEST
 from run_tools.errors import InputError
+
+Model = TypeVar("Model", bound=keras.Model)
 
 
 def model_file(source: str | Path, others: Callable[[], str] = lambda: " or a .keras file") -> Path:
@@ -51,3 +54,24 @@ def load(path: Path, compile: bool = False) -> keras.Model:
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{path}: {reason}", "a .keras model of this project", "train or export it again") from error
+
+
+def frozen(model: keras.Model) -> list[str]:
+    """Names of the layers that hold weights and do not learn, for a config that `from_config` reads."""
+    return [layer.name for layer in model.layers if layer.weights and not layer.trainable]
+
+
+def from_config(make: Callable[..., Model], config: Mapping[str, Any]) -> Model:
+    """The network of a config, without its weights.
+
+    Args:
+        make: the network's class.
+        config: its arguments, and under "frozen" what `frozen` returned.
+    """
+    arguments = dict(config)
+    names = arguments.pop("frozen", ())
+    model = make(**arguments)
+    # A saved optimizer has slots for the layers that learned, so these must be the same after loading.
+    for name in names:
+        model.get_layer(name).trainable = False
+    return model

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import keras
 import numpy as np
 
+from run_tools import cpu, saved
 from run_tools.errors import InputError
 from yolo_prune import network
 from yolo_prune.anchors import as_anchors
@@ -78,19 +79,13 @@ class YoloV2(keras.Model):
             "widths": list(self.widths),
             "class_names": None if self.class_names is None else list(self.class_names),
             "passthrough": self.passthrough,
-            "frozen": [layer.name for layer in self.layers if layer.weights and not layer.trainable],
+            "frozen": saved.frozen(self),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The network of a `get_config`, without its weights."""
-        config = dict(config)
-        frozen = config.pop("frozen", ())
-        model = cls(**config)
-        # A saved optimizer has slots for the layers that learned, so these must be the same after loading.
-        for name in frozen:
-            model.get_layer(name).trainable = False
-        return model
+        return saved.from_config(cls, config)
 
     def resized(self, widths: Mapping[str, int]) -> "YoloV2":
         """The same network with other widths and new weights: how `prune_tools.surgery` gives pruned ones their class.
@@ -120,7 +115,7 @@ class YoloV2(keras.Model):
 
     def compile(self, *args, jit_compile="auto", **kwargs):
         """`keras.Model.compile`; "auto" does not use XLA for TensorFlow on a CPU, where it halves the speed."""
-        if jit_compile == "auto" and keras.backend.backend() == "tensorflow" and not has_gpu():
+        if jit_compile == "auto" and cpu.on_cpu():
             jit_compile = False
         super().compile(*args, jit_compile=jit_compile, **kwargs)
 

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from data_tools.image_files import encode_png, resize
+from data_tools.event_images import write_images
+from data_tools.image_files import resize
 from data_tools.store import Store
 from yolo_prune.drawing import draw, grid
 from yolo_prune.evaluation.coco import ap50
@@ -116,17 +117,3 @@ class Pictures(keras.callbacks.Callback):
             below = draw(original, found.in_pixels(truth.size), class_names=self.class_names)
             pictures[f"detections/{name}"] = grid([above, below], columns=1, titles=("truth", "prediction"))
         write_images(self.logdir, pictures, epoch)
-
-
-def write_images(logdir: Path, pictures: dict[str, np.ndarray], step: int) -> None:
-    """Writes pictures as a TensorBoard event file, without TensorFlow.
-
-    Args:
-        logdir: folder of the event file.
-        pictures: tag → uint8 (H, W, 3) RGB.
-        step: the epoch.
-    """
-    from run_tools import events  # here, because TensorBoard is slow to import
-
-    values = [events.image(tag, encode_png(picture), picture.shape[:2]) for tag, picture in pictures.items()]
-    events.EventFile(logdir).add(values, step)

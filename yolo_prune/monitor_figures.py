@@ -7,10 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from data_tools.event_images import write_images
 from run_tools.figures import pixels
 from yolo_prune import evaluation_figures as figures
 from yolo_prune.evaluation.outcomes import confusion, outcomes
-from yolo_prune.monitor import ValidationAP, write_images
+from yolo_prune.monitor import ValidationAP
 from yolo_prune.sheets import worst_sheets
 
 SHEETS = 4

@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from data_tools.event_images import write_images
 from data_tools.store import open_store
 from yolo_prune import monitor
 from yolo_prune.class_map import class_set
-from yolo_prune.monitor import Pictures, ValidationAP, write_images
+from yolo_prune.monitor import Pictures, ValidationAP
 from yolo_prune.predict import predictions, truths
 from yolo_prune.records import Detections
 

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from run_tools import saved
 from run_tools.errors import InputError
 from yolo_prune.darknet.cfg import parse, with_size, with_widths
 from yolo_prune.darknet.layers import Reorg
@@ -90,7 +91,7 @@ class DarknetModel(YoloV2):
             "cfg": self.cfg,
             "header": list(self.header),
             "class_names": None if self.class_names is None else list(self.class_names),
-            "frozen": [layer.name for layer in self.layers if layer.weights and not layer.trainable],
+            "frozen": saved.frozen(self),
         }
 
 
