@@ -9,17 +9,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from prune_tools.budget import curves, unit_scores
+from prune_tools.budget import backward, curves, unit_scores
 from prune_tools.budget.costs import Costs
 from prune_tools.budget.curves import Curve
 from prune_tools.graph import Graph, Group
 from prune_tools.statistics import Statistics
 from run_tools.errors import InputError, unknown_name
 
-SCORES = ("damage", "residual", "l1", "random", "weight_similarity")
+SCORES = ("damage", "residual", "l1", "random", "weight_similarity", "badness", "sensitivity")
 MEASURED = ("damage", "residual")
 """Scores that need statistics."""
-PER_COST = ("damage", "residual")
+TAUGHT = ("badness", "sensitivity")
+"""Scores that need data with targets."""
+PER_COST = ("damage", "residual", "sensitivity")
 """Scores in one unit, of which a removal is worth as much as it saves; the others rank units by themselves."""
 SCOPES = ("global", "uniform")
 
@@ -92,17 +94,21 @@ class Ranking:
         statistics: `statistics.collect(model, data)`; needed by "damage" and "residual".
         score: "damage": what the best projection on one kept unit leaves, ‖ã‖² sin²θ ‖V‖²; "residual": what the
             least-squares refit on all kept units leaves; both as parts of the readers' output energy, summed over the
-            readers; "l1": L1 norm of a unit's kernels; "weight_similarity": angle between weights; "random".
+            readers; "sensitivity": change of the loss when a unit is cut, to first order; "badness": least error
+            propagated back to a unit, largest first; "l1": L1 norm of a unit's kernels; "weight_similarity": angle
+            between weights; "random".
         multiple: what the widths that are left should be multiples of.
         floor: part of every group's units that stays at least, in 0–1; one stays anyway.
         layers: one layer of each group that may be cut; None: all groups that can be.
         exclude: layers whose groups are left alone.
         input_shape: as for `cost.summary`.
+        data: for "badness" and "sensitivity", whose model must be compiled with a loss: `(inputs, targets)` arrays, or
+            batches as `fit` takes them.
         seed: of "random".
 
     Raises:
-        InputError: for unknown scores and layers, numbers out of range, missing statistics, and groups that cannot be
-            cut.
+        InputError: for unknown scores and layers, numbers out of range, missing statistics or data, and groups that
+            cannot be cut.
     """
 
     def __init__(
@@ -123,6 +129,8 @@ class Ranking:
         if score in MEASURED and statistics is None:
             fix = "give statistics.collect(model, data), or score='l1'"
             raise InputError(f"score={score!r} without statistics", "statistics of the model on data", fix)
+        if score in TAUGHT and data is None:
+            raise InputError(f"score={score!r} without data", "inputs and targets", "give data=(inputs, targets)")
         if multiple < 1 or not 0 <= floor <= 1:
             raise InputError(f"multiple {multiple}, floor {floor}", "multiple at least 1, floor in 0–1", "correct it")
         self.score = score
@@ -137,6 +145,10 @@ class Ranking:
             measured = curves.readings(self.graph, statistics)
             curve = curves.by_projection if self.score == "damage" else curves.by_least_squares
             return {group.name: curve(group, measured[group.name]) for group in self._groups}
+        if self.score in TAUGHT:
+            found = backward.errors(self.graph, self._groups, data)
+            by_errors = unit_scores.badness if self.score == "badness" else unit_scores.sensitivity
+            return {group.name: by_errors(group, found[group.name]) for group in self._groups}
         generator = np.random.default_rng(seed)
         if self.score == "random":
             return {group.name: unit_scores.random(group, generator) for group in self._groups}

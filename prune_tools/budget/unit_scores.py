@@ -1,10 +1,11 @@
-"""Scores of units to compare predicted damage with: what the weights alone say, and chance."""
+"""Scores of units to compare predicted damage with: what weights or back-propagated errors say, and chance."""
 
 from __future__ import annotations
 
 import keras
 import numpy as np
 
+from prune_tools.budget.backward import Errors
 from prune_tools.budget.curves import Curve
 from prune_tools.distinctiveness import angles
 from prune_tools.graph import Graph, Group
@@ -77,6 +78,26 @@ def weight_similarity(graph: Graph, group: Group) -> Curve:
         lost = np.flatnonzero(np.isin(owner, units[row]))
         nearest[lost], owner[lost] = between[lost].min(axis=1), between[lost].argmin(axis=1)
     return Curve(order, np.array(scores))
+
+
+def badness(group: Group, errors: Errors) -> Curve:
+    """By the squared error propagated back to a unit, summed over the patterns, as a part of the group's mean; the
+    unit of the largest goes first, so a score is its negative.
+
+    Source: Hagiwara (1990), "Novel back propagation algorithm for reduction of hidden units and acceleration of
+    convergence using artificial selection"; named as future work by paper 001.
+    """
+    return static(group, -relative(errors.squares))
+
+
+def sensitivity(group: Group, errors: Errors) -> Curve:
+    """By how much the loss of a pattern changes when a unit is cut, to first order: the mean of |Σ a ∂L/∂a|.
+
+    Source: Karnin (1990), "A simple procedure for pruning back-propagation trained neural networks", for a unit instead
+    of a weight, with the gradient at the end of training as in Molchanov et al. (CVPR 2019), equation 8; named as
+    future work by paper 001.
+    """
+    return static(group, errors.changes / max(errors.patterns, 1))
 
 
 def _incoming(graph: Graph, group: Group, kernels_only: bool) -> list[tuple[np.ndarray, np.ndarray]]:

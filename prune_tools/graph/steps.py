@@ -78,6 +78,10 @@ class Flat:
             values.update(zip(step.outputs, found, strict=True))
         return values
 
+    def pack(self, outputs: Sequence[Any]) -> Any:
+        """Outputs, in their order, in the structure in which the model returns them."""
+        return keras.tree.pack_sequence_as(_graph(self.model).output, list(outputs))
+
 
 def flatten(model: keras.Model) -> Flat:
     """Lists the calls of a functional or sequential model.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from keras import layers
 
 from prune_tools import budget, cost, statistics, surgery
-from prune_tools.budget import curves
+from prune_tools.budget import backward, curves
 from prune_tools.budget.costs import Costs
 from prune_tools.graph import Graph
 from run_tools.errors import InputError
@@ -224,7 +224,8 @@ def test_costs_are_those_of_the_smaller_network(seed):
 def test_every_score_meets_its_budget_and_no_unit_more_than_it_must(score, scope):
     model, x = convolutions(), rows(12, 8, 8, 3)
     found = statistics.collect(model, x)
-    ranking = budget.Ranking(model, found, score, floor=0.25)
+    model.compile(loss="mse")
+    ranking = budget.Ranking(model, found, score, floor=0.25, data=(x, rows(12, 4)))
     for kind, limit in (("macs", 60_000), ("parameters", 2_500)):
         removals = ranking.choose(scope, **{kind: limit})
         smaller = surgery.remove(model, removals, "delete")
@@ -304,6 +305,49 @@ def test_a_unit_that_is_dear_stays_while_one_of_another_layer_that_is_cheap_goes
         assert list(one) == ["b"] and one.predicted < 1e-4
 
 
+def test_errors_are_those_of_cutting_units_one_by_one():
+    """Sensitivity: for a loss that is linear in a unit's gate the first order is the change itself, image by image."""
+    model, x, y = two_readers(), rows(10, 5), (rows(10, 4, seed=1), rows(10, 2, seed=2))
+    model.compile(loss=[lambda true, made: keras.ops.mean(true * made, axis=-1)] * 2)
+    graph = Graph(model)
+    hidden = backward.errors(graph, graph.groups[:2], (x, y))["hidden"]
+    values = np.maximum(x @ model.get_layer("hidden").get_weights()[0], 0).astype(np.float64)
+    left, right = model.get_layer("left").get_weights()[0], model.get_layer("right").get_weights()[0][3:]
+    delta = y[0] @ left.T / 4 + y[1] @ right.T / 2  # the losses are means over 4 and 2 outputs
+    np.testing.assert_allclose(hidden.squares, np.square(delta).sum(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(hidden.changes, np.abs(delta * values).sum(axis=0), rtol=1e-4)
+    assert hidden.patterns == 10
+
+    def losses(model):
+        made = [keras.ops.convert_to_numpy(part) for part in model(x)]
+        return (y[0] * made[0]).mean(axis=1) + (y[1] * made[1]).mean(axis=1)
+
+    for unit in range(7):
+        change = losses(surgery.remove(model, {"hidden": [unit]}, "delete")) - losses(model)
+        assert np.abs(change).sum() == pytest.approx(hidden.changes[unit], rel=1e-3, abs=1e-5)
+
+
+def test_errors_of_convolutions_shared_and_separable_layers_are_finite_differences():
+    keras.utils.set_random_seed(0)
+    one, two = keras.Input((4, 4, 2)), keras.Input((4, 4, 2))
+    first = layers.Conv2D(3, 3, padding="same", activation="tanh", name="first")
+    shared = layers.SeparableConv2D(4, 3, depth_multiplier=2, padding="same", name="shared")
+    y = shared(first(one)) + shared(first(two))
+    model = keras.Model([one, two], layers.Dense(2, name="out")(layers.Flatten()(y)))
+    model.compile(loss=lambda true, made: keras.ops.mean(true * made, axis=-1))
+    x, y = [rows(3, 4, 4, 2, seed=4), rows(3, 4, 4, 2, seed=5)], rows(3, 2, seed=6)
+    graph = Graph(model)
+    found = backward.errors(graph, [graph.group("first"), graph.group("shared")], [(x, y)])
+
+    def losses(model):
+        return (y * keras.ops.convert_to_numpy(model(x))).mean(axis=1)
+
+    for name in ("first", "shared"):
+        for unit in range(3):
+            change = losses(surgery.remove(model, {name: [unit]}, "delete")) - losses(model)
+            assert np.abs(change).sum() == pytest.approx(found[name].changes[unit], rel=1e-3, abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -313,6 +357,8 @@ def test_a_unit_that_is_dear_stays_while_one_of_another_layer_that_is_cheap_goes
         ({"keep": 0.001}, "which the floor leaves"),
         ({"keep": 0.001, "scope": "uniform"}, "which the floor leaves"),
         ({"keep": 0.5, "score": "damage"}, "without statistics"),
+        ({"keep": 0.5, "score": "badness"}, "without data"),
+        ({"keep": 0.5, "score": "badness", "data": (rows(2, 8, 8, 3), rows(2, 4))}, "not compiled"),
         ({"keep": 0.5, "score": "residul"}, "did you mean 'residual'"),
         ({"keep": 0.5, "scope": "local"}, "scope"),
         ({"keep": 0.5, "floor": 2}, "floor 2"),
