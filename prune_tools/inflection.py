@@ -7,7 +7,6 @@ Source: paper 001, section 3 and Table 4, which read the point off a plot; Quand
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +57,7 @@ class Inflection:
 
 
 def inflection(
-    x: Sequence[float],
+    x: Any,
     y_by_seed: Any,
     *,
     joined: bool = False,
