@@ -80,8 +80,8 @@ def _genetic(options: ClusterConfig, search: GeneticConfig, data: Vectors, clust
             options.dtype,
         )  # fmt: skip
 
-    kept = (data.digest, data.task.name, options.classes, options.scale, options.components, clusters)
-    kept += (options.fuzziness[0], options.tolerance, options.start, options.dtype)
+    kept = [data.digest, data.task.name, options.classes, options.scale, options.components, clusters]
+    kept += [options.fuzziness[0], options.tolerance, options.start, options.dtype]
     found = GeneticSelection(search, options.genetic_out, " ".join(map(str, kept))).fit(
         measure(search, make, data), data.train.shape[1]
     )

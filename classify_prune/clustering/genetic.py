@@ -116,7 +116,8 @@ class GeneticSelection:
         if features < LEAST:
             raise InputError(f"{features} features", f"at least {LEAST}", "use longer vectors")
         breeding = _Breeding(self.options, features)
-        self.evaluated_, self.history_ = 0, []
+        self.evaluated_ = 0
+        self.history_: list[dict[str, Any]] = []
         if self.folder is None:
             return self._run(fitness, breeding, shown)
         # More generations are the same search, only longer.
