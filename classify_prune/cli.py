@@ -1,9 +1,10 @@
-"""`classify-prune`: train, judge and use a classifier; cluster features."""
+"""`classify-prune`: train, judge, prune and use a classifier; cluster features; papers run again."""
 
 import os
 from collections.abc import Sequence
 
 from classify_prune import options
+from classify_prune.papers import registry
 from classify_prune.recipe import TrainConfig
 from run_tools import cli
 
@@ -38,6 +39,7 @@ VERBS = (
         "classify_prune.clustering.verb:table",
         "classify-prune cluster --data features.h5 --fuzziness 1.3 1.7 2.5 --iterations 5 10 15 --seeds 0 1 2",
     ),
+    *registry.verbs(),
 )
 
 

@@ -39,6 +39,7 @@ class TrainConfig:
         None, help="begin with these: run folder, .keras; for resnet18 torchvision's as .npz or .safetensors"
     )
     new_head: bool = option(False, help="begin with a fresh last layer, whatever --weights has")
+    masks: Path | None = option(None, help="masks of prune_tools.masks (.npz): what they prune is held at zero")
     train: Literal["all", "head"] = option("all", help="which layers learn")
     epochs: int = option(50, help="passes over the training split", minimum=1)
     batch_size: int = option(100, help="images a batch", minimum=1)
