@@ -15,8 +15,6 @@ from run_tools.errors import InputError
 
 HELD_OUT = 4
 """Of so many training vectors of a class one is held out."""
-RIDGE = 0.01
-"""Penalty of the probe, as a part of the features' mean sum of squares."""
 WORST = -1.0
 """The silhouette where all vectors fall into one cluster."""
 
@@ -69,38 +67,19 @@ class Centroid:
 
 
 class Probe:
-    """Accuracy of a linear classifier, ridge regression to the classes' indicators, on vectors that are held out.
-
-    It is solved from the sums of products of all features, which are taken once, so that a choice costs the cube of
-    its size and nothing of the number of vectors it is learnt from.
+    """Accuracy of a linear classifier, `baselines.Ridge`, on vectors that are held out.
 
     Args: as `Centroid`.
     """
 
     def __init__(self, vectors: np.ndarray, labels: np.ndarray, classes: int, seed: int):
         held = held_out(labels, seed)
-        learnt = vectors[~held].astype(np.float64)
-        mean = learnt.mean(axis=0)
-        learnt -= mean
-        shares = np.bincount(labels[~held], minlength=classes) / len(learnt)
-        self.gram = learnt.T @ learnt
-        # Sums over each class; centred vectors add up to 0, so the indicators need not be centred.
-        self.products = np.zeros((classes, vectors.shape[1]))
-        np.add.at(self.products, labels[~held], learnt)
-        self.penalty = RIDGE * float(np.trace(self.gram)) / vectors.shape[1]
-        self.vectors, self.labels, self.shares = vectors[held] - mean, labels[held], shares
+        self.ridge = baselines.Ridge(vectors[~held], labels[~held], classes)
+        self.vectors, self.labels = vectors[held], labels[held]
 
     def __call__(self, chosen: np.ndarray) -> float:
         """0 to 1."""
-        return float((self.answers(chosen) == self.labels).mean())
-
-    def answers(self, chosen: np.ndarray) -> np.ndarray:
-        """Classes of the vectors held out, int64 (k,)."""
-        gram = self.gram[np.ix_(chosen, chosen)]
-        gram[np.diag_indices_from(gram)] += self.penalty
-        weights = np.linalg.solve(gram, self.products[:, chosen].T)
-        found: np.ndarray = (self.vectors[:, chosen] @ weights + self.shares).argmax(axis=1)
-        return found
+        return float((self.ridge.answers(self.vectors, chosen) == self.labels).mean())
 
 
 def held_out(labels: np.ndarray, seed: int) -> np.ndarray:

@@ -5,6 +5,7 @@ Source: paper 002, sections 3.2 and 5.2, Tables 2, 5 and 6.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import statistics
 from typing import Any
@@ -58,9 +59,11 @@ class Vectors:
             found = _reduced(found, options.components)
         self.train, self.judged = found[SPLIT], found[options.split]
 
-    def keep(self, chosen: np.ndarray) -> None:
-        """Forgets all features but some, bool (features,)."""
-        self.train, self.judged = self.train[:, chosen], self.judged[:, chosen]
+    def kept(self, chosen: np.ndarray) -> Vectors:
+        """The same vectors with only some features, bool (features,)."""
+        found = copy.copy(self)
+        found.train, found.judged = self.train[:, chosen], self.judged[:, chosen]
+        return found
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -107,12 +110,12 @@ def clustered(options: ClusterConfig, data: Vectors, choice: Choice | None = Non
 
     Args:
         options: of the clustering; its data and choice of features are not looked at.
-        data: the vectors; reduced to the features of `choice`.
+        data: the vectors.
         choice: features chosen; None: all.
     """
     count = options.clusters or len(data.task.class_names)
     if choice is not None:
-        data.keep(choice.chosen)
+        data = data.kept(choice.chosen)
     rows: list[dict[str, Any]] = []
     for fuzziness, seed in itertools.product(options.fuzziness, options.seeds):
         rows += _one(options, data, count, fuzziness, seed)

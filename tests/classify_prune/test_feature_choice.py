@@ -43,8 +43,8 @@ def test_the_supervised_ones_are_scikit_learns():
     nearest = sklearn.neighbors.NearestCentroid().fit(learnt, labels[~held])
     assert fitness.Centroid(vectors, labels, 4, 5)(CHOSEN) == pytest.approx(nearest.score(judged, labels[held]))
     made = fitness.Probe(vectors, labels, 5, 5)  # a class without vectors is never answered
-    ridge = sklearn.linear_model.RidgeClassifier(alpha=made.penalty).fit(learnt.astype(np.float64), labels[~held])
-    np.testing.assert_array_equal(made.answers(CHOSEN), ridge.predict(judged.astype(np.float64)))
+    ridge = sklearn.linear_model.RidgeClassifier(alpha=made.ridge.penalty).fit(learnt.astype(np.float64), labels[~held])
+    np.testing.assert_array_equal(made.ridge.answers(vectors[held], CHOSEN), ridge.predict(judged.astype(np.float64)))
     assert made(CHOSEN) == pytest.approx(ridge.score(judged.astype(np.float64), labels[held])) and made(CHOSEN) > 0.4
 
 
