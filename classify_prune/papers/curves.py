@@ -11,7 +11,6 @@ import numpy as np
 
 from classify_prune import inputs
 from classify_prune.models import Classifier
-from classify_prune.papers import pages
 from classify_prune.pruning.retraining import Held, Retrainer
 from classify_prune.recipe import TrainConfig
 from data_tools.store import open_store
@@ -20,6 +19,7 @@ from prune_tools.inflection import inflection
 from prune_tools.loops import Stop, progressive
 from run_tools import figures, files
 from run_tools.config import to_dict
+from run_tools.summaries import spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -175,8 +175,8 @@ def turns_table(turns: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     head = ["method", "units removed (interval)", "units left %", "val %", "test %", "test % of the base", "explained"]
     rows = []
     for name, found in turns.items():
-        row = [name, interval(found), round(100 * found["left"], 1), pages.spread(found["val"]["at"])]
-        row += [pages.spread(found["test"]["at"]), pages.spread(found["test"]["base"]), round(found["explained"], 2)]
+        row = [name, interval(found), round(100 * found["left"], 1), spread(found["val"]["at"])]
+        row += [spread(found["test"]["at"]), spread(found["test"]["base"]), round(found["explained"], 2)]
         rows.append(row)
     return head, rows
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
-from classify_prune.papers import curves, pages
+from classify_prune.papers import curves
 from classify_prune.papers.curves import Curves, Method
 from classify_prune.papers.paper001 import published
 from classify_prune.papers.paper001.settings import Settings
@@ -19,6 +19,7 @@ from classify_prune.recipe import TrainConfig
 from data_tools.store import open_store
 from prune_tools import cost, distinctiveness, statistics
 from run_tools.errors import InputError
+from run_tools.summaries import spread
 
 LAYER = "dense_1"
 SIMILAR, COMPLEMENTARY = "most similar", "similar + complementary"
@@ -155,7 +156,7 @@ def angles(model: Classifier, vectors: np.ndarray, centre: str) -> dict[str, Any
 
 def claims(seeds: dict[str, Any], turns: dict[str, Any]) -> list[dict[str, str]]:
     """What the paper claims and what was found, for `paper summary`."""
-    base = pages.spread([found["base"]["test"]["accuracy"] for found in seeds.values()])
+    base = spread([found["base"]["test"]["accuracy"] for found in seeds.values()])
     found = [{"claim": "test accuracy of 2048-500-11, %", "published": f"{published.BASE_TEST}", "ours": f"{base}"}]
     for name, (units, _) in published.TABLE4.items():
         if name in turns:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from classify_prune.papers import curves, pages
+from classify_prune.papers import curves
 from classify_prune.papers.paper004 import published
 from data_tools.tables import grid
 from run_tools import figures
 from run_tools.report import Report
+from run_tools.summaries import spread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,8 +74,8 @@ def rates_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     rows: list[list[Any]] = []
     for rate, printed in rates.items():
         found = [seed["rates"][rate] for seed in result["seeds"].values() if rate in seed["rates"]]
-        rows.append([rate, printed, pages.spread([one["best_val"] for one in found])])
-        rows[-1].append(pages.spread([one["test"]["accuracy"] for one in found]))
+        rows.append([rate, printed, spread([one["best_val"] for one in found])])
+        rows[-1].append(spread([one["test"]["accuracy"] for one in found]))
     return ["learning rate", "best validation %, paper", "ours", "test %, ours"], rows
 
 

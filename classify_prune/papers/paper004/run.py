@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from classify_prune.loading import load_classifier
-from classify_prune.papers import curves, pages
+from classify_prune.papers import curves
 from classify_prune.papers.curves import Curves, Method
 from classify_prune.papers.paper004 import published
 from classify_prune.papers.paper004.settings import Settings
@@ -17,6 +17,7 @@ from data_tools.store import open_store
 from prune_tools import cost
 from run_tools.errors import InputError
 from run_tools.folder import RunFolder
+from run_tools.summaries import spread
 
 LAYER = "dense_1"
 PUBLISHED = "published: incoming, |cos|"
@@ -132,7 +133,7 @@ def log(config: TrainConfig) -> list[dict[str, Any]]:
 
 def claims(seeds: dict[str, Any], turns: dict[str, Any], units: int) -> list[dict[str, str]]:
     """What the paper claims and what was found, for `paper summary`."""
-    base = pages.spread([found["base"]["test"]["accuracy"] for found in seeds.values()])
+    base = spread([found["base"]["test"]["accuracy"] for found in seeds.values()])
     mean = {
         rate: sum(found["rates"][rate]["best_val"] for found in seeds.values())
         for rate in next(iter(seeds.values()))["rates"]
