@@ -13,8 +13,8 @@ import numpy as np
 
 from run_tools.errors import InputError
 
-BLOCK_BYTES = 1 << 25
-"""Of the vectors that are looked at together, about."""
+BLOCK_BYTES = 1 << 22
+"""Of the vectors that are looked at together, about: what fits into a processor's own cache."""
 LEAST = float(np.finfo(np.float64).eps)
 """Smallest distance and smallest membership, as in scikit-fuzzy: no division by 0, no cluster without members."""
 COINCIDE = 1e-3
@@ -152,7 +152,7 @@ class FuzzyCMeans:
         self._lengths = np.concatenate([self._from_mean(block) for _, block in self._blocks(vectors)])
 
     def _from_mean(self, block: np.ndarray) -> np.ndarray:
-        centred = block - self._mean
+        centred = block - self._mean.astype(self.dtype)
         return np.einsum("ij,ij->i", centred, centred)
 
     def _blocks(self, vectors: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

@@ -1,20 +1,23 @@
 """Paper 002 on a few short vectors; pruning after every epoch against its definition."""
 
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from classify_prune import cli, mlp
+from classify_prune.papers import registry
 from classify_prune.papers.paper002 import page, published
 from classify_prune.papers.paper002.cumulative import CumulativeTrainer, PruneAfterEpochs
 from classify_prune.papers.paper002.networks import SPLITS
 from classify_prune.papers.paper002.settings import Settings
 from classify_prune.recipe import TrainConfig
 from data_tools.store import open_store
-from run_tools import files
+from run_tools import config, files
 
+CONFIGS = Path(__file__).resolve().parents[2] / "configs/paper002"
 TINY = [
     *("--epochs", "4", "--long-epochs", "5", "--batch-size", "12", "--hidden", "8", "--amounts", ".2"),
     *("--structured", ".5", "--tune-epochs", "1", "--cluster-seeds", "0", "1", "--iterations", "2", "4"),
@@ -167,6 +170,28 @@ def test_what_is_done_is_not_run_again(finished, features_h5):
 def test_images_without_weights_are_one_line(images_h5, tmp_path, capsys):
     assert run(images_h5, tmp_path / "run", "--backbone", "squeezenet") == 2
     assert "received" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["vehiclex", "crops", "studio"])
+def test_configs_say_what_to_type_and_hold_only_options(name):
+    path = CONFIGS / f"{name}.yaml"
+    head = " ".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+    assert f"classify-prune paper 002 --config configs/paper002/{name}.yaml --data " in head
+    assert "xpected" in head and "uration" in head
+    made = registry.settings_of(config.load(registry.options_of("002"), path, data="d.h5", out="o"))
+    # The paper's own numbers, whatever the data.
+    paper = Settings()
+    for same in (
+        "epochs",
+        "long_epochs",
+        "batch_size",
+        "learning_rate",
+        "amounts",
+        "fuzziness",
+        "iterations",
+        "layers",
+    ):
+        assert getattr(made, same) == getattr(paper, same)
 
 
 def test_quick_is_smaller():

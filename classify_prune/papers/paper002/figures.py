@@ -24,7 +24,7 @@ def curves(result: Mapping[str, Any]) -> Figure:
     shown = [(f"base, {epochs} epochs", found, "k") for epochs, found in seed["base"].items()][-1:]
     for reading, amounts in seed["cumulative"].items():
         amount = next(iter(amounts))
-        shown.append((f"{amount} {NAMES[reading]}", amounts[amount], COLOURS[reading]))
+        shown.append((f"{NAMES[reading]}: {amount}", amounts[amount], COLOURS[reading]))
     for label, found, colour in shown:
         numbers = np.arange(1, len(found["curve"]) + 1)
         train, val = (100 * np.array([row[index] for row in found["curve"]], float) for index in (0, 1))
@@ -64,7 +64,9 @@ def pruned(result: Mapping[str, Any]) -> Figure:
     right.axhline(100 * statistics.mean(dense), color="k", linestyle="--", linewidth=0.8, label="all units, trained on")
     right.set(xlabel="hidden units removed, share", title="whole units")
     for axis in (left, right):
-        _baselines(axis, result)
+        # The majority class is far below and would flatten everything: the table has it.
+        probe = 100 * result["baselines"]["linear probe"]["test"]
+        axis.axhline(probe, color="C1", linestyle="-.", linewidth=0.8, label="linear probe")
         axis.legend(fontsize="x-small")
     return made
 
@@ -75,12 +77,6 @@ def _line(
     means = [100 * statistics.mean(each) for each in values]
     spread = [100 * statistics.stdev(each) if len(each) > 1 else 0.0 for each in values]
     axis.errorbar(places, means, spread, color=colour, marker="o", markersize=3, linestyle=style, label=label)
-
-
-def _baselines(axis: Any, result: Mapping[str, Any]) -> None:
-    for name, style in (("majority", ":"), ("linear probe", "-.")):
-        value = 100 * result["baselines"][name]["test"]
-        axis.axhline(value, color="C1", linestyle=style, linewidth=0.8, label=name)
 
 
 def histograms(result: Mapping[str, Any], rule: str = "numbered") -> Figure:
@@ -94,6 +90,7 @@ def histograms(result: Mapping[str, Any], rule: str = "numbered") -> Figure:
         axis.bar(range(len(names)), numbers, color="C0" if title != "actual types" else "0.4")
         axis.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize="x-small")
         axis.set_title(title, fontsize="small")
+        axis.set_ylim(0, 1.05 * max(max(numbers) for _, numbers in shown))
     for axis in axes.flat[len(shown) :]:
         axis.set_axis_off()
     return made
@@ -106,16 +103,18 @@ def first_start(found: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def searches(result: Mapping[str, Any]) -> Figure:
-    """Best and mean fitness of each generation of the searches, and how many features the best has."""
+    """What each generation of the searches gained, best and mean, and how many features the best has."""
     shown = {name: found["selection"] for name, found in result["choices"].items() if name.startswith("genetic")}
     made, (left, right) = shared.figure(9.0, 3.6, columns=2)
     for index, (name, told) in enumerate(shown.items()):
         numbers = [entry["generation"] for entry in told["history"]]
-        left.plot(numbers, [entry["best"] for entry in told["history"]], color=f"C{index}", label=name)
-        means = [np.nan if entry["mean"] is None else entry["mean"] for entry in told["history"]]
+        # Accuracies and silhouettes are not one scale; what they gain can be drawn together.
+        gained = [entry["best"] - told["first"] for entry in told["history"]]
+        left.plot(numbers, gained, color=f"C{index}", label=name)
+        means = [np.nan if entry["mean"] is None else entry["mean"] - told["first"] for entry in told["history"]]
         left.plot(numbers, means, color=f"C{index}", linestyle=":", linewidth=0.8)
         right.plot(numbers, [entry["features"] for entry in told["history"]], color=f"C{index}", label=name)
-    left.set(xlabel="generation", ylabel="fitness (dotted: mean)")
+    left.set(xlabel="generation", ylabel="fitness above the random generation's best (dotted: mean)")
     right.set(xlabel="generation", ylabel=f"features of the best, of {result['vectors']['width']}")
     left.legend(fontsize="x-small")
     return made

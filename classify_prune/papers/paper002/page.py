@@ -158,8 +158,9 @@ def _clusters(report: Report, result: Mapping[str, Any]) -> None:
     if fallen:
         where = ", ".join(f"{m:g}" for m in dict.fromkeys(row["fuzziness"] for row in fallen))
         report.text(
-            f"Collapse: in {len(fallen)} of {len(paper['rows'])} rows {COLLAPSED} (m {where}). Their clusters are "
-            "rounding noise and their accuracies, the best ones included, say nothing."
+            f"Collapse: in {len(fallen)} of {len(paper['rows'])} rows {COLLAPSED} (m {where}): every vector belongs to "
+            "all clusters alike, but for a trace of the start. The largest membership still reads that trace, so such "
+            "clusters can agree with types; with more iterations or a larger m it is gone, and one cluster holds all."
         )
     columns = ("by number %", "Hungarian %", "majority vote %")
     for printed, ours, first, caption in (
@@ -208,7 +209,8 @@ def _choices(report: Report, result: Mapping[str, Any]) -> None:
     report.section("Genetic and other feature selection")
     report.text(
         f"The paper: {published.GENETIC} % after two generations of ten choices by their silhouette. Every choice is "
-        "clustered with the paper's main fuzziness. Silhouettes of different features are not one scale. Nearest "
+        "clustered with the paper's main fuzziness (where that collapses, see above, the silhouette that is searched "
+        "for is one of traces). Silhouettes of different features are not one scale. Nearest "
         "centroid and linear probe look at the same features with labels: what they lose, the choice threw away."
     )
     rows: list[list[Any]] = []
