@@ -48,7 +48,7 @@ class Folding:
                 "(removed, kept) pairs, or statistics to choose them by",
                 "give pairs as distinctiveness.select returns them, or statistics=statistics.collect(model, data)",
             )
-        return merge.partners(statistics.pooled(group), removed)
+        return merge.partners(statistics.pooled(group), removed, opposite=rule == "project")
 
     def _fold(self, group: Group, pairs: merge.Pairs, rule: str, statistics: Statistics | None, ridge: float) -> None:
         if rule == "incoming":

@@ -38,12 +38,14 @@ def constant(gram: Gram) -> np.ndarray:
     return np.diag(gram.covariance()) <= DEAD * np.diag(gram.gram)
 
 
-def partners(gram: Gram, removed: Sequence[int]) -> list[tuple[int, int | None]]:
+def partners(gram: Gram, removed: Sequence[int], opposite: bool = False) -> list[tuple[int, int | None]]:
     """For each removed unit the kept one whose centred output has the smallest angle to its own.
 
     Args:
         gram: of all units, n of them.
         removed: unit numbers.
+        opposite: whether an angle of 180° is as good as one of 0°, as it is where rows are scaled by a factor of any
+            sign.
 
     Returns:
         (removed, kept) pairs in the given order; kept is None for constant units, and where only such are kept.
@@ -52,6 +54,8 @@ def partners(gram: Gram, removed: Sequence[int]) -> list[tuple[int, int | None]]
     still = constant(gram)
     size = np.sqrt(np.where(still, 1.0, np.diag(spread)))
     cosine = spread / np.outer(size, size)
+    if opposite:
+        cosine = np.abs(cosine)
     cosine[:, still] = -np.inf
     cosine[:, list(removed)] = -np.inf
     best = cosine.argmax(axis=1)

@@ -7,6 +7,8 @@
 >>> smaller = surgery.remove(model, removals, merge="least_squares", statistics=found)
 """
 
-from prune_tools.budget.choosing import SCOPES, SCORES, Ranking, Removals, choose
+from prune_tools.budget.choosing import SCOPES, SCORES, Ranking, choose
+from prune_tools.budget.latencies import Latencies
+from prune_tools.budget.removals import Removals
 
-__all__ = ["SCOPES", "SCORES", "Ranking", "Removals", "choose"]
+__all__ = ["SCOPES", "SCORES", "Latencies", "Ranking", "Removals", "choose"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -12,6 +12,9 @@ import numpy as np
 from prune_tools.budget import backward, curves, unit_scores
 from prune_tools.budget.costs import Costs
 from prune_tools.budget.curves import Curve
+from prune_tools.budget.knapsack import knapsack
+from prune_tools.budget.latencies import Latencies
+from prune_tools.budget.removals import Line, Removals
 from prune_tools.graph import Graph, Group
 from prune_tools.statistics import Statistics
 from run_tools.errors import InputError, unknown_name
@@ -24,66 +27,6 @@ TAUGHT = ("badness", "sensitivity")
 PER_COST = ("damage", "residual", "sensitivity")
 """Scores in one unit, of which a removal is worth as much as it saves; the others rank units by themselves."""
 SCOPES = ("global", "uniform")
-
-
-class Removals(Mapping[str, np.ndarray]):
-    """Layer name → sorted numbers of the units to remove, as `surgery.remove` takes them.
-
-    Attributes:
-        predicted: sum of the scores of the units removed; for "damage" and "residual" the part of their readers'
-            output energy that is lost, summed over the layers.
-        reached: {"parameters": …, "macs": …} of the smaller network, biases that merging may add not counted.
-    """
-
-    def __init__(
-        self, units: Mapping[str, np.ndarray], rows: list[dict[str, Any]], predicted: float, reached: dict[str, Any]
-    ) -> None:
-        self._units, self._rows = dict(units), rows
-        self.predicted, self.reached = predicted, reached
-
-    def __getitem__(self, layer: str) -> np.ndarray:
-        return self._units[layer]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._units)
-
-    def __len__(self) -> int:
-        return len(self._units)
-
-    def table(self) -> list[dict[str, Any]]:
-        """One row a group that could have been cut: group, before and after (widths), score of the last unit removed
-        (None where none was)."""
-        return [dict(row) for row in self._rows]
-
-    def __str__(self) -> str:
-        lines = [f"{'group':<32}{'before':>8}{'after':>8}{'last score':>14}"]
-        for row in self._rows:
-            score = "" if row["score"] is None else f"{row['score']:.4g}"
-            lines.append(f"{row['group']:<32}{row['before']:>8}{row['after']:>8}{score:>14}")
-        return "\n".join(lines)
-
-
-class _Line:
-    """One group's curve in whole steps: a step takes so many blocks that the width left is a multiple."""
-
-    def __init__(self, group: Group, curve: Curve, multiple: int, floor: float) -> None:
-        self.group = group
-        self.layer = max(group.members, key=lambda name: len(group.members[name]))
-        blocks = group.blocks[group.members[self.layer]]
-        self.before = len(blocks)
-        lost = np.array([np.count_nonzero(blocks == block) for block in curve.blocks], dtype=np.int64)
-        least = max(1, math.ceil(floor * self.before - 1e-9))
-        self.steps: list[tuple[list[int], float, float, int]] = []
-        width, taken, score = self.before, 0, 0.0
-        for end, (block, own) in enumerate(zip(curve.blocks, lost, strict=True), start=1):
-            del block
-            width -= int(own)
-            score += float(curve.scores[end - 1])
-            if width < least:
-                break
-            if width % multiple == 0:
-                self.steps.append((list(curve.blocks[taken:end]), score, float(curve.scores[end - 1]), width))
-                taken, score = end, 0.0
 
 
 class Ranking:
@@ -137,8 +80,9 @@ class Ranking:
         self.graph = Graph(model)
         self._groups = _chosen(self.graph, layers, exclude)
         self._costs = Costs(self.graph, input_shape)
+        self._input_shape = input_shape
         found = self._curves(statistics, data, seed)
-        self._lines = [_Line(group, found[group.name], multiple, floor) for group in self._groups]
+        self._lines = [Line(group, found[group.name], multiple, floor) for group in self._groups]
 
     def _curves(self, statistics: Statistics | None, data: Any, seed: int) -> dict[str, Curve]:
         if statistics is not None and self.score in MEASURED:
@@ -161,27 +105,43 @@ class Ranking:
         keep: float | None = None,
         parameters: int | None = None,
         macs: int | None = None,
+        milliseconds: float | None = None,
+        latencies: Latencies | str | Path | None = None,
     ) -> Removals:
         """Units to remove so that the network stays within a budget; exactly one is given.
 
         Args:
-            scope: "global": always the step that costs least, for "damage" and "residual" least for what it saves;
-                "uniform": the same part of every group.
+            scope: "global": always the step that costs least, for "damage", "residual" and "sensitivity" least for what
+                it saves, and for these a knapsack where the budget is in milliseconds; "uniform": the same part of
+                every group.
             keep: part of the multiply-adds that stays at most, in 0–1.
             parameters: at most so many weights.
             macs: at most so many multiply-adds for one input.
+            milliseconds: at most so many for one input on this machine, by the table of `latencies`.
+            latencies: the table, or a JSON file to read it from and to keep it in; None: measured now.
 
         Raises:
             InputError: for another number of budgets, budgets out of range, or one that the floor does not allow.
         """
         if scope not in SCOPES:
             raise unknown_name("scope", scope, SCOPES)
-        kind, limit = self._limit(keep, parameters, macs)
+        given = {"keep": keep, "parameters": parameters, "macs": macs, "milliseconds": milliseconds}
+        kind, limit = self._limit(given)
+        if kind == "milliseconds":
+            self._time(latencies)
         steps = self._globally(kind, limit) if scope == "global" else self._uniformly(kind, limit)
+        if kind == "milliseconds" and scope == "global" and self.score in PER_COST:
+            steps = self._given_back(kind, limit, knapsack(self._costs, kind, limit, self._lines, steps))
         return self._removals(steps)
 
-    def _limit(self, keep: float | None, parameters: int | None, macs: int | None) -> tuple[str, float]:
-        given = {"keep": keep, "parameters": parameters, "macs": macs}
+    def _time(self, latencies: Latencies | str | Path | None) -> None:
+        if not isinstance(latencies, Latencies):
+            if self._costs.latencies is not None and latencies is None:
+                return
+            latencies = Latencies.measured(self.graph, self._input_shape, latencies)
+        self._costs.time(latencies)
+
+    def _limit(self, given: dict[str, float | None]) -> tuple[str, float]:
         named = {name: value for name, value in given.items() if value is not None}
         if len(named) != 1:
             told = " and ".join(named) or "no budget"
@@ -252,7 +212,9 @@ class Ranking:
     def _too_little(self, kind: str, limit: float, counts: np.ndarray) -> InputError:
         least = self._costs.total(kind, counts)
         return InputError(
-            f"a budget of {limit:.0f} {kind}", f"at least {least}, which the floor leaves", "raise it, or lower floor"
+            f"a budget of {limit:.6g} {kind}",
+            f"at least {least:.6g}, which the floor leaves",
+            "raise it, or lower floor",
         )
 
     def _blocks(self, taken: Sequence[int]) -> list[list[int]]:
@@ -264,7 +226,7 @@ class Ranking:
     def _counts(self, taken: Sequence[int]) -> np.ndarray:
         return self._costs.counts - self._costs.loss([block for part in self._blocks(taken) for block in part])
 
-    def _total(self, kind: str, taken: Sequence[int]) -> int:
+    def _total(self, kind: str, taken: Sequence[int]) -> float:
         return self._costs.total(kind, self._counts(taken))
 
     def _removals(self, taken: Sequence[int]) -> Removals:
@@ -284,7 +246,7 @@ class Ranking:
                 "score": done[-1][2] if done else None,
             })  # fmt: skip
         counts = self._counts(taken)
-        return Removals(units, rows, predicted, {kind: self._costs.total(kind, counts) for kind in self._costs.rest})
+        return Removals(units, rows, predicted, {kind: self._costs.total(kind, counts) for kind in self._costs.kinds})
 
 
 def _chosen(graph: Graph, layers: Sequence[str] | None, exclude: Sequence[str]) -> list[Group]:
@@ -312,6 +274,7 @@ def choose(
     keep: float | None = None,
     parameters: int | None = None,
     macs: int | None = None,
+    milliseconds: float | None = None,
     multiple: int = 1,
     floor: float = 0.1,
     layers: Sequence[str] | None = None,
@@ -319,6 +282,7 @@ def choose(
     input_shape: Sequence[Any] | None = None,
     data: Any = None,
     seed: int = 0,
+    latencies: Latencies | str | Path | None = None,
 ) -> Removals:
     """Units to remove for a budget, ranked across layers: `Ranking(…).choose(…)`, whose arguments these are.
 
@@ -332,4 +296,4 @@ def choose(
         >>> smaller = surgery.remove(model, removals, statistics=found)
     """
     ranking = Ranking(model, statistics, score, multiple, floor, layers, exclude, input_shape, data, seed)
-    return ranking.choose(scope, keep, parameters, macs)
+    return ranking.choose(scope, keep, parameters, macs, milliseconds, latencies)

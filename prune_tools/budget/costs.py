@@ -10,7 +10,9 @@ import keras
 import numpy as np
 
 from prune_tools import cost
+from prune_tools.budget.latencies import Latencies, ends, timed
 from prune_tools.graph import Graph
+from run_tools.errors import InputError
 
 
 class Costs:
@@ -45,8 +47,16 @@ class Costs:
                 axes.append([graph.blocks(channels) for channels in cut.values()])
                 sizes.append(_size(variable))
                 times.append(uses.get(id(variable), 0))
-        self._depth = max((len(one) for one in axes), default=1)
-        self.counts = np.ones((len(axes), self._depth))
+        weighed = len(axes)
+        # Rows that only count what timed calls read and make.
+        self.timed = timed(graph)
+        for step in self.timed:
+            axes.append([graph.blocks(channels) for channels in ends(graph, step)])
+        sizes += [0] * len(self.timed)
+        times += [0] * len(self.timed)
+        self._times = slice(weighed, len(axes))
+        self.latencies: Latencies | None = None
+        self.counts = np.ones((len(axes), max((len(one) for one in axes), default=2)))
         self._lost: dict[int, list[tuple[int, int, int]]] = collections.defaultdict(list)
         for row, one in enumerate(axes):
             for axis, blocks in enumerate(one):
@@ -59,7 +69,7 @@ class Costs:
             "parameters": sum(map(_size, model.weights)),
             "macs": sum(count for _, count in kernels),
         }
-        self.rest = {kind: total[kind] - self._sum(kind, self.counts) for kind in total}
+        self.rest = {kind: total[kind] - float(self.sums(kind, self.counts)) for kind in total}
 
     def loss(self, blocks: Sequence[int]) -> np.ndarray:
         """Channels that each cut axis loses when these blocks go, shape (weights, axes)."""
@@ -69,16 +79,33 @@ class Costs:
                 found[row, axis] += number
         return found
 
-    def total(self, kind: str, counts: np.ndarray | None = None) -> int:
-        """The model's "parameters" or "macs" with so many channels on each axis; None: those of the given model."""
-        return round(self._sum(kind, self.counts if counts is None else counts) + self.rest[kind])
+    @property
+    def kinds(self) -> list[str]:
+        """What can be counted: "milliseconds" once there are latencies."""
+        return [*self.rest, *(["milliseconds"] if self.latencies else [])]
+
+    def time(self, latencies: Latencies) -> None:
+        """Takes a table of latencies of the same model."""
+        latencies.check(self.timed)
+        self.latencies = latencies
+
+    def total(self, kind: str, counts: np.ndarray | None = None) -> float:
+        """The model's cost with so many channels on each axis; None: that of the given model."""
+        found = float(self.sums(kind, self.counts if counts is None else counts))
+        return found if kind == "milliseconds" else round(found + self.rest[kind])
 
     def saved(self, kind: str, counts: np.ndarray, losses: np.ndarray) -> np.ndarray:
         """What each of several losses, shape (choices, weights, axes), would save, shape (choices,)."""
-        return self._sum(kind, counts) - (counts - losses).prod(axis=-1) @ self.factors[kind]
+        return self.sums(kind, counts) - self.sums(kind, counts - losses)
 
-    def _sum(self, kind: str, counts: np.ndarray) -> float:
-        return float(counts.prod(axis=1) @ self.factors[kind])
+    def sums(self, kind: str, counts: np.ndarray) -> np.ndarray:
+        """The changing part of the cost, for counts of shape (…, weights, axes): shape (…)."""
+        if kind == "milliseconds":
+            if self.latencies is None:
+                raise InputError("a cost in milliseconds", "a table of latencies", "give one to time()")
+            parts = counts[..., self._times, :2] / self.counts[self._times, :2]
+            return self.latencies.milliseconds(parts).sum(axis=-1)
+        return counts.prod(axis=-1) @ self.factors[kind]
 
 
 def _size(variable: Any) -> int:

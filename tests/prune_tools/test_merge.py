@@ -67,6 +67,26 @@ def test_partners_are_the_nearest_in_angle():
     assert merge.partners(gram_of(HAND[:, :3]), [0, 1]) == [(0, None), (1, None)]
 
 
+def test_an_opposite_unit_is_as_near_as_the_same_one_where_rows_are_scaled():
+    # Unit 1 is −2 · unit 0; unit 2 is at 60° to unit 0.
+    values = np.array([[1.0, -2, 1], [-1, 2, 0], [1, -2, 0], [-1, 2, -1]])
+    assert merge.partners(gram_of(values), [0]) == [(0, 2)]
+    assert merge.partners(gram_of(values), [0], opposite=True) == [(0, 1)]
+    matrix, shift = merge.compensation("project", 3, [(0, 1)], gram_of(values))
+    np.testing.assert_allclose(matrix[:, 0], [0, -0.5, 0])
+    np.testing.assert_allclose(shift, 0)
+
+
+def test_project_takes_the_opposite_unit_for_its_partner():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(4, name="hidden"), layers.Dense(2, name="out")])
+    edit(model, "hidden", lambda kernel, bias: kernel[:, 3].__setitem__(slice(None), -2 * kernel[:, 0]))
+    x = rows(50, 3)
+    found = statistics.collect(model, x)
+    assert surgery.Surgery(model, {"hidden": [0]}, "project", found).certificate(x).exact(1e-4)
+    assert not surgery.Surgery(model, {"hidden": [0]}, "outgoing", found).certificate(x).exact(1e-2)
+
+
 def test_rules_that_need_statistics_say_so():
     with pytest.raises(InputError, match="without statistics"):
         merge.compensation("project", 2, [(0, 1)], None)
