@@ -139,6 +139,10 @@ class TrainConfig:
     truncation_discount: float = option(
         0.0, help="share that an object loses that is wholly outside the image", minimum=0.0, maximum=1.0
     )
+    box_loss: Literal["squared", "ciou"] = option(
+        "squared", help="of boxes: darknet's squared errors, or 1 - complete IoU, which is stricter with narrow ones"
+    )
+    box_scale: float = option(1.0, help="weight of the boxes in the loss", minimum=0.0)
     optimizer: Literal["adam", "sgd"] = option("adam", help="optimizer; sgd has momentum .9")
     weight_decay: float = option(0.0, help="decoupled weight decay of the kernels", minimum=0.0)
     clip_norm: float | None = option(10.0, help="global gradient norm above which gradients are scaled down")

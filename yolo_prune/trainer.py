@@ -222,7 +222,13 @@ class Trainer:
         if self.config.cpu_bfloat16:
             cpu.bfloat16_convolutions(self.model)
         print(f"stage {stage.train}: {len(names)} layers learn, {stage.epochs} epochs of {steps} steps")
-        loss = RegionLoss(self.model.anchors, self.model.num_classes, prior_scale=stage.prior_scale)
+        loss = RegionLoss(
+            self.model.anchors,
+            self.model.num_classes,
+            coord_scale=self.config.box_scale,
+            prior_scale=stage.prior_scale,
+            box_loss=self.config.box_loss,
+        )
         optimizer = optimizer_of(self.config, stage, stage.epochs * steps)
         self.model.compile(optimizer, loss=loss, metrics=region_metrics(loss))
 

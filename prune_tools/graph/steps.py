@@ -165,8 +165,8 @@ def rebuild(flat: Flat, edits: Mapping[str, Mapping[str, Any]]) -> tuple[keras.M
     values = flat.run(inputs, make)
     outputs = [values[number] for number in flat.outputs]
     model = keras.Model(
-        keras.tree.pack_sequence_as(flat.model.input, inputs),
-        keras.tree.pack_sequence_as(flat.model.output, outputs),
+        keras.tree.pack_sequence_as(graph.input, inputs),
+        keras.tree.pack_sequence_as(graph.output, outputs),
         name=flat.model.name,
     )
     return model, made
