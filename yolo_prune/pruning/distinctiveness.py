@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prune_tools import cost
+from prune_tools import comparison, cost, runtimes
 from prune_tools.merge import RULES
 from prune_tools.surgery import Surgery
 from run_tools import config as configs
@@ -63,6 +63,8 @@ def plan(options: PruneConfig, subject: Subject) -> list[Run]:
 
 def _check(options: PruneConfig, subject: Subject) -> None:
     """InputError where the smallest level, or layers to keep, are not this network's; before anything is written."""
+    if options.runtimes:
+        runtimes.check_kinds(options.runtimes, comparison.RUNTIMES, "runtime")
     blind = dataclasses.replace(options.surgery, score="l1", merge="delete", scope="global")
     keep = options.levels[-1]
     config = cut_of(options, subject, PRUNED, keep, options.out, options.model)
@@ -95,11 +97,14 @@ def cut_of(options: PruneConfig, subject: Subject, kind: str, keep: float, out: 
 
 def _way(surgery: SurgeryOptions, kind: str) -> SurgeryOptions:
     """How a kind is cut: a control differs in one thing, or as it was published."""
+    if kind == PRUNED:
+        return surgery
+    surgery = dataclasses.replace(surgery, scope="uniform", multiple=surgery.control_multiple)
     score = BLIND.get(kind)
-    if score is not None:
-        # Uniform in all layers, as L1-norm filter pruning is published: norms of different layers are not comparable.
-        return dataclasses.replace(surgery, score=score, scope="uniform", merge=surgery.control_merge)
-    return dataclasses.replace(surgery, scope="uniform") if kind == "uniform" else surgery
+    if score is None:
+        return surgery
+    # Uniform in all layers, as L1-norm filter pruning is published: norms of different layers are not comparable.
+    return dataclasses.replace(surgery, score=score, merge=surgery.control_merge)
 
 
 def ready(run: Run, judge: Judge) -> tuple[TrainConfig, dict[str, Any]]:

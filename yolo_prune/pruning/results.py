@@ -212,9 +212,10 @@ def chosen_line(result: Mapping[str, Any]) -> str:
             return "No dense control ran, so nothing says what a level lost."
         return f"No level stays within {points:g} points of {name} AP50 of the dense model on {first}."
     within = f"within {points:g} points of {name} AP50 of the dense model on {first}"
-    told = f"The sparsest level {within} is {_percent(best)}, {best['nonzero']:,} weights that are not zero"
     if structural(result):
         told = f"The smallest network {within} has {amount(result, best)}, {best['parameters']:,} parameters"
+    else:
+        told = f"The sparsest level {within} is {_percent(best)}, {best['nonzero']:,} weights that are not zero"
     entry = next(each for each in result["levels"] if (each["kind"], each["level"]) == (PRUNED, best["level"]))
     return told + f"; on {last} it stands at {_difference(entry['difference'], last, name)}."
 

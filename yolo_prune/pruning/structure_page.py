@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from prune_tools import comparison
 from run_tools.report import Report
 from yolo_prune.experiments.pages import command, origin, write_figure
@@ -180,8 +182,6 @@ def width_bars(before: Mapping[str, int], levels: Mapping[str, Mapping[str, int]
         A Matplotlib figure that belongs to no window.
     """
     import matplotlib
-    import numpy as np
-
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(min(14.0, 3 + 0.13 * len(before) * (len(levels) + 2)), 3.6), layout="constrained")

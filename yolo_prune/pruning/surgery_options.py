@@ -22,6 +22,8 @@ class SurgeryOptions:
         merge: what the next layers get for the channels that go, see docs/surgery.md.
         control_merge: likewise of the controls l1 and random, which are published without compensation.
         multiple: widths are multiples of it; odd widths can be slower than the dense network.
+        control_multiple: likewise of the controls. The same fraction of every layer misses a budget by far where widths
+            come in coarse steps, and controls are there for equal multiply-adds, not for speed.
         floor: least fraction of each layer's channels that is kept, in 0–1.
         exclude: names of layers that keep all channels.
         ridge: of least_squares, as a part of the channels' mean variance.
@@ -35,6 +37,7 @@ class SurgeryOptions:
     merge: Merge = "least_squares"
     control_merge: Merge = "delete"
     multiple: int = 16
+    control_multiple: int = 1
     floor: float = 0.1
     exclude: tuple[str, ...] = ()
     ridge: float = 1e-6
@@ -43,10 +46,15 @@ class SurgeryOptions:
     recalibrate: int = 32
 
     def __post_init__(self):
-        if self.multiple < 1 or self.images < 1 or self.positions < 1 or self.recalibrate < 0:
+        if (
+            min(self.multiple, self.control_multiple) < 1
+            or self.images < 1
+            or self.positions < 1
+            or self.recalibrate < 0
+        ):
             raise InputError(
-                f"multiple {self.multiple}, images {self.images}, positions {self.positions}, "
-                f"recalibrate {self.recalibrate}",
+                f"multiple {self.multiple}, control_multiple {self.control_multiple}, images {self.images}, "
+                f"positions {self.positions}, recalibrate {self.recalibrate}",
                 "whole numbers from 1 up, recalibrate from 0",
                 "change them",
             )
