@@ -9,8 +9,13 @@ from run_tools.config import option
 from run_tools.errors import InputError
 from yolo_prune.options import MODEL_HELP
 from yolo_prune.pruning.settings import Amount, Scope, check_levels
+from yolo_prune.pruning.surgery_options import SurgeryOptions, check_keep
 
-Control = Literal["dense", "random", "layer"]
+Control = Literal["dense", "random", "layer", "l1", "uniform"]
+CONTROLS = {"magnitude": ("dense", "random", "layer"), "distinctiveness": ("dense", "random", "l1", "uniform")}
+"""Method → its controls."""
+DECIMALS = 9
+"""Of levels that are given as what is removed: 1 − .9 is .1."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,19 @@ class PruneConfig:
     model: Path = option(help=MODEL_HELP)
     data: Path = option(help="compiled HDF5 file with the splits train, val and those of --splits")
     out: Path = option(help="folder of the runs and the report; what is finished there is not run again")
-    method: Literal["magnitude"] = option("magnitude", help="what is pruned: single weights, the smallest first")
+    method: Literal["magnitude", "distinctiveness"] = option(
+        "magnitude",
+        help="what is pruned: magnitude: single weights, the smallest first; distinctiveness: whole channels, those "
+        "that the others can stand in for",
+    )
     sparsity: tuple[float, ...] = option((0.3, 0.5, 0.7, 0.9), help="levels: rising fractions of the weights")
+    keep: tuple[float, ...] | None = option(
+        None,
+        help="levels of distinctiveness: falling fractions of the multiply-adds that stay; default: 1 less --sparsity",
+    )
+    surgery: SurgeryOptions = option(
+        SurgeryOptions(), help="of distinctiveness: how channels are chosen and cut, such as {merge: project}"
+    )
     schedule: Literal["iterative", "cubic", "one-shot"] = option(
         "iterative",
         help="iterative: each level goes on from the one before; one-shot: each from the dense model; cubic: likewise, "
@@ -39,13 +55,17 @@ class PruneConfig:
         None, help="network whose weights come back under the masks of each level, such as an early checkpoint"
     )
     controls: tuple[Control, ...] = option(
-        ("dense",), help="dense: trained as long without masks; random, layer: pruned that way instead"
+        ("dense",),
+        help="dense: trained as long without pruning; pruned in another way instead: random; with magnitude layer; "
+        "with distinctiveness l1 and uniform",
     )
     control_sparsity: tuple[float, ...] | None = option(
-        None, help="levels of the controls random and layer; default: all. Iterative ones run the levels below too"
+        None, help="levels of the controls but dense; default: all. Iterative ones run the levels below too"
     )
+    control_keep: tuple[float, ...] | None = option(None, help="the same as levels of --keep")
     seeds: tuple[int, ...] = option((0,), help="of the retrainings; the first runs everything")
     seed_sparsity: tuple[float, ...] | None = option(None, help="levels that the other seeds run; default: all")
+    seed_keep: tuple[float, ...] | None = option(None, help="the same as levels of --keep")
     epochs: int = option(6, help="of retraining at each level", minimum=1)
     learning_rate: float = option(3e-4, help="largest one of each retraining, followed by a cosine")
     batch_size: int = option(16, help="images a batch", minimum=1)
@@ -66,18 +86,24 @@ class PruneConfig:
     )
     tolerance: float = option(0.01, help="AP50 that the chosen level may lose on the first split", minimum=0.0)
     bootstrap: int = option(1000, help="resamples of the images for 95 % intervals", minimum=2)
+    runtimes: tuple[str, ...] = option(
+        (),
+        help="of distinctiveness: formats whose bytes and latency are measured at each level beside the dense "
+        "detector, any of keras, saved_model, litert, onnx, openvino, compressed",
+    )
+    merges_at: float | None = option(
+        None, help="of distinctiveness: at this level judge every rule of merging right after surgery, without training"
+    )
     pictures: int = option(6, help="images in the report with the detections of the dense and the pruned", minimum=0)
 
     def __post_init__(self):
         check_levels(self.sparsity, self.amount)
+        self._check_method()
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds {self.seeds}", "at least one, each once", "for example 0 1 2")
-        for name in ("control_sparsity", "seed_sparsity"):
-            for level in getattr(self, name) or ():
-                if level not in self.sparsity:
-                    told = " ".join(f"{each:g}" for each in self.sparsity)
-                    label = f"--{name.replace('_', '-')}"
-                    raise InputError(f"{label} {level:g}", f"levels of --sparsity ({told})", "choose from these")
+        for name in ("control", "seed"):
+            self._check_some(f"{name}_sparsity", "sparsity", self.sparsity)
+            self._check_some(f"{name}_keep", "keep", self.keep or ())
         if self.amount == "of_remaining" and self.schedule != "iterative":
             raise InputError(
                 f"amount of_remaining with schedule {self.schedule}, which prunes once", "schedule iterative",
@@ -85,3 +111,46 @@ class PruneConfig:
             )  # fmt: skip
         if self.scope == "layer" and "layer" in self.controls or self.scope == "random" and "random" in self.controls:
             raise InputError(f"control {self.scope} of scope {self.scope}", "another control", "leave it out")
+
+    def _check_some(self, name: str, of: str, levels: tuple[float, ...]) -> None:
+        for level in getattr(self, name) or ():
+            if level not in levels:
+                told = " ".join(f"{each:g}" for each in levels) or "none given"
+                label = f"--{name.replace('_', '-')}"
+                raise InputError(f"{label} {level:g}", f"levels of --{of} ({told})", "choose from these")
+
+    def _check_method(self) -> None:
+        if self.keep is not None:
+            check_keep(self.keep)
+            if self.method == "magnitude":
+                raise InputError("keep with method magnitude", "method distinctiveness", "give --sparsity instead")
+        for control in self.controls:
+            if control not in CONTROLS[self.method]:
+                known = ", ".join(CONTROLS[self.method])
+                raise InputError(f"control {control} of method {self.method}", f"any of {known}", "leave it out")
+        if self.merges_at is not None:
+            check_keep((self.merges_at,))
+        if self.method == "distinctiveness" and self.schedule == "cubic":
+            raise InputError(
+                "schedule cubic with method distinctiveness", "iterative or one-shot", "choose another schedule"
+            )
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """What the method's levels are: sparsities, or fractions of the multiply-adds that stay."""
+        return self.keep or self._named(self.sparsity) or ()
+
+    @property
+    def control_levels(self) -> tuple[float, ...] | None:
+        """Those of `levels` that the controls run; None: all."""
+        return self.control_keep or self._named(self.control_sparsity)
+
+    @property
+    def seed_levels(self) -> tuple[float, ...] | None:
+        """Those of `levels` that the seeds but the first run; None: all."""
+        return self.seed_keep or self._named(self.seed_sparsity)
+
+    def _named(self, levels: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if levels is None or self.method == "magnitude":
+            return levels
+        return tuple(round(1 - level, DECIMALS) for level in levels)

@@ -1,6 +1,7 @@
 """The report page of a pruning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,23 @@ SCOPES = {
     "random": "What goes is chosen at random over all kernels.",
     "layer-random": "What goes is chosen at random in each kernel.",
 }
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A horizontal axis of the curves: what an entry of `results.levels` has on it (None: nothing), its label, the name
+    of its picture, and whether it is logarithmic."""
+
+    value: Callable[[Mapping[str, Any]], float | None]
+    label: str
+    file: str
+    logarithmic: bool = False
+
+
+AXES = (
+    Axis(lambda entry: 100 * entry["sparsity"], "sparsity of the pruned kernels, %", "sparsity"),
+    Axis(lambda entry: entry["nonzero"], "weights that are not zero", "nonzero", logarithmic=True),
+)
 TABLE_NOTE = "By pycocotools, in original pixels; means and standard deviations of the seeds."
 DIFFERENCE_NOTE = """Means of the seeds of both. The intervals hold 95 % of {replicates:,} resamples of the {images}
 images, both judged on the same; they say nothing of other seeds. Neighbouring frames are alike, which makes them
@@ -59,11 +77,30 @@ def write(options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[
     Returns:
         The page's path.
     """
+    report = begin("Pruning by magnitude", options, subject, result)
+    report.text(f"{METHOD.format(schedule=SCHEDULES[options.schedule])} {SCOPES[options.scope]}")
+    tables(report, options, result)
+    curves(report, options, result, AXES)
+    _zeros(report, options, subject, result)
+    if options.pictures:
+        pictures(report, options, subject, judge, result)
+    _runs(report, options, result)
+    origin(report, command("prune", options))
+    path = options.out / "report.html"
+    report.write(path)
+    return path
+
+
+def begin(title: str, options: PruneConfig, subject: Subject, result: Mapping[str, Any]) -> Report:
+    """The page's head: what was pruned, on what, and for how long it trained."""
     counts = ", ".join(f"{count} {name}" for name, count in result["images"].items())
     seeds = f"seeds {', '.join(map(str, options.seeds))}"
     below = f"{result['model']}, {subject.model.count_params():,} parameters; {result['data']}, images: {counts}; "
-    report = Report("Pruning by magnitude", f"{below}input {result['input']}; {options.epochs} epochs a level; {seeds}")
-    report.text(f"{METHOD.format(schedule=SCHEDULES[options.schedule])} {SCOPES[options.scope]}")
+    return Report(title, f"{below}input {result['input']}; {options.epochs} epochs a level; {seeds}")
+
+
+def tables(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> None:
+    """What it comes to: the level chosen, AP50 of all levels, and their differences to the dense control."""
     report.section("Result")
     report.text(results.chosen_line(result))
     for split in reversed(options.splits):
@@ -73,61 +110,52 @@ def write(options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[
         if body:
             note = DIFFERENCE_NOTE.format(replicates=options.bootstrap, images=images)
             report.table(head, body, f"Difference to the dense control on {split}. {note}")
-    _curves(report, options, result)
-    _zeros(report, options, subject, result)
-    if options.pictures:
-        _pictures(report, options, subject, judge, result)
-    _runs(report, options, result)
-    origin(report, command("prune", options))
-    path = options.out / "report.html"
-    report.write(path)
-    return path
 
 
-def _curves(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> None:
+def curves(report: Report, options: PruneConfig, result: Mapping[str, Any], axes: Sequence[Axis]) -> None:
+    """AP50 over what is pruned or left, a figure an axis, each also written as a picture beside the page."""
     report.section("AP50 over what is pruned")
     split = options.splits[-1]
     dense = [entry for entry in result["levels"] if entry["kind"] == DENSE]
     several = "; it is that of the last level, and each level has its own" if len(dense) > 1 else ""
     note = CURVE_NOTE.format(split=split, several=several)
     base = {name: dense[-1]["ap50"][split][name]["mean"] for name in _names(result)} if dense else {}
-    for key, label, file in (
-        ("sparsity", "sparsity of the pruned kernels, %", "sparsity"),
-        ("nonzero", "weights that are not zero", "nonzero"),
-    ):
-        panels = {name: _lines(result, split, name, key) for name in _names(result)}
-        figure = figures.tradeoff(panels, label, f"AP50 on {split}", base, logarithmic=key == "nonzero")
+    for axis in axes:
+        panels = {name: _lines(result, split, name, axis.value) for name in _names(result)}
+        figure = figures.tradeoff(panels, axis.label, f"AP50 on {split}", base, logarithmic=axis.logarithmic)
         report.figure(figure, note)
-        write_figure(options.out / f"ap50_over_{file}.png", figure)
+        write_figure(options.out / f"ap50_over_{axis.file}.png", figure)
 
 
 def _names(result: Mapping[str, Any]) -> list[str]:
     return list(next(iter(result["levels"]))["ap50"][result["splits"][-1]])
 
 
-def _lines(result: Mapping[str, Any], split: str, name: str, key: str) -> list[figures.Curve]:
+def _lines(
+    result: Mapping[str, Any], split: str, name: str, value: Callable[[Mapping[str, Any]], float | None]
+) -> list[figures.Curve]:
     found = []
-    scale = 100 if key == "sparsity" else 1
     dense = {entry["level"]: entry["ap50"][split][name]["mean"] for entry in result["levels"] if entry["kind"] == DENSE}
     for kind in dict.fromkeys(entry["kind"] for entry in result["levels"] if entry["kind"] != DENSE):
         mine = [entry for entry in result["levels"] if entry["kind"] == kind]
+        placed = [(float(x), entry) for entry in mine if (x := value(entry)) is not None]
         limits: list[tuple[float, float] | None] = []
-        for entry in mine:
+        for _, entry in placed:
             told = entry["difference"][split][name]["interval"] if entry["difference"] else None
             level = dense.get(entry["level"], dense.get(None))
             limits.append((max(0.0, level + told[0]), level + told[1]) if told and level is not None else None)
         points = [
-            (scale * entry[key], value)
-            for entry in mine
+            (x, single)
+            for x, entry in placed
             if len(entry["seeds"]) > 1
-            for value in entry["ap50"][split][name]["values"]
+            for single in entry["ap50"][split][name]["values"]
         ]
-        xs, ys = [scale * entry[key] for entry in mine], [entry["ap50"][split][name]["mean"] for entry in mine]
+        xs, ys = [x for x, _ in placed], [entry["ap50"][split][name]["mean"] for _, entry in placed]
         found.append(figures.Curve(kind, xs, ys, limits, points))
     return found
 
 
-def _shown(result: Mapping[str, Any]) -> Mapping[str, Any]:
+def shown(result: Mapping[str, Any]) -> Mapping[str, Any]:
     """The run that stands for the pruning: of the level chosen, or of the sparsest, with the first seed."""
     pruned = [run for run in result["runs"] if run["kind"] == PRUNED]
     level = result["chosen"]["level"] if result["chosen"] else max(run["level"] for run in pruned)
@@ -143,7 +171,7 @@ def _zeros(report: Report, options: PruneConfig, subject: Subject, result: Mappi
         if entry["kind"] == PRUNED
     }
     report.figure(figures.sparsity_bars(bars), "Fraction of zeros in each kernel, at each level, of the first seed.")
-    run = _shown(result)
+    run = shown(result)
     weights = [_kernels(model, chosen) for model in (subject.model, load_detector(run["out"]))]
     sparsity = f"{100 * run['sparsity']:.4g} %"
     caption = f"Weights that are not zero, as given and at {sparsity} after retraining; counts on a logarithmic scale."
@@ -155,14 +183,14 @@ def _kernels(model: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
     return {kernel.name: kernel.numpy() for kernel in targets.walk(model) if kernel.name in names}
 
 
-def _pictures(report: Report, options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[str, Any]) -> None:
+def pictures(report: Report, options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[str, Any]) -> None:
     """The same images with truth, the dense control's detections and the pruned model's."""
-    split, run = options.splits[-1], _shown(result)
+    split, run = options.splits[-1], shown(result)
     dense = [each for each in result["runs"] if each["kind"] == DENSE and each["level"] in (None, run["level"])]
     first = Path(dense[0]["out"]) if dense else options.out / START
     named = "dense, trained as long" if dense else "dense, as given"
     sets = {named: judge.detections(first, split)}
-    sets[f"pruned, {100 * run['sparsity']:.4g} % zero"] = judge.detections(Path(run["out"]), split)
+    sets[f"pruned, {results.amount(result, run)}"] = judge.detections(Path(run["out"]), split)
     view, names = subject.store[split], subject.classes.names
     report.section("Detections, dense and pruned")
     report.text(f"Images spread over the split {split}; detections that score {SCORE:g} or more.")

@@ -12,6 +12,7 @@ from yolo_prune.detector import YoloV2
 from yolo_prune.models import load_detector
 from yolo_prune.network import check_image_size
 from yolo_prune.pruning.options import PruneConfig
+from yolo_prune.pruning.surgery_options import CutConfig
 from yolo_prune.recipe import TrainConfig
 from yolo_prune.verbs import classes_of
 
@@ -29,7 +30,8 @@ class Run:
         sparsity: fraction of the prunable weights that are zero in the end; 0 for dense ones.
         weights: how many of them that is.
         seed: of the training.
-        config: everything that it depends on.
+        config: everything that it depends on; where something is cut out before, its widths are known only then.
+        cut: what is cut out of the network that it begins from; None: nothing.
     """
 
     kind: str
@@ -38,6 +40,7 @@ class Run:
     weights: int
     seed: int
     config: TrainConfig
+    cut: CutConfig | None = None
 
 
 @dataclass(frozen=True)

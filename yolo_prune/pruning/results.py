@@ -28,8 +28,8 @@ def levels(runs: Sequence[Mapping[str, Any]], judge: Judge, named: Sequence[str]
         named: classes of the report.
 
     Returns:
-        One entry a kind and level, dense ones first: `{"kind", "level", "sparsity", "pruned", "nonzero",
-        "kernel_nonzero", "macs_nonzero", "seeds", "by_kernel", "ap50": {split: {class or "mean": {"mean", "sd",
+        One entry a kind and level, dense ones first: `{"kind", "level", "sparsity", "pruned", "parameters", "nonzero",
+        "kernel_nonzero", "macs", "macs_nonzero", "seeds", "by_kernel", "ap50": {split: {class or "mean": {"mean", "sd",
         "values"}}}, "against": the seeds of the dense control, "difference": {split: {class or "mean": {"difference",
         "interval"}}}}`. AP50 in 0–1; `sd` is None for one seed, `difference` for dense ones and where no dense control
         ran.
@@ -50,7 +50,7 @@ def levels(runs: Sequence[Mapping[str, Any]], judge: Judge, named: Sequence[str]
         dense = groups.get((DENSE, level)) or groups.get((DENSE, None)) or []
         entry: Level = {name: mine[0][name] for name in ("kind", "level", "sparsity", "pruned", "by_kernel")}
         entry |= {name: round(statistics.fmean(run[name] for run in mine))
-                  for name in ("nonzero", "kernel_nonzero", "macs_nonzero")}  # fmt: skip
+                  for name in ("parameters", "nonzero", "kernel_nonzero", "macs", "macs_nonzero")}  # fmt: skip
         entry["seeds"] = [run["seed"] for run in mine]
         entry["ap50"] = {
             split: _spread([{name: float(row["AP50"][0]) for name, row in values(run, split).items()} for run in mine])
@@ -92,7 +92,7 @@ def _spread(figures: Sequence[Mapping[str, float]]) -> dict[str, dict[str, Any]]
 
 
 def choose(found: Sequence[Level], splits: Sequence[str], name: str, tolerance: float) -> dict[str, Any] | None:
-    """The sparsest level that loses no more than is tolerated, by the first split alone.
+    """The highest level that loses no more than is tolerated, by the first split alone.
 
     Args:
         found: of `levels`.
@@ -101,17 +101,17 @@ def choose(found: Sequence[Level], splits: Sequence[str], name: str, tolerance: 
         tolerance: AP50 that may be lost, in 0–1.
 
     Returns:
-        `{"level", "sparsity", "nonzero", "class", "split", "tolerance", "loss"}`, `loss` that on the first split; None
-        where no level is good enough or there is no dense control.
+        `{"level", "sparsity", "nonzero", "macs", "parameters", "class", "split", "tolerance", "loss"}`, `loss` that on
+        the first split; None where no level is good enough or there is no dense control.
     """
     best = None
     for entry in found:
         if entry["kind"] != PRUNED or entry["difference"] is None:
             continue
         difference = entry["difference"][splits[0]][name]["difference"]
-        better = best is None or entry["sparsity"] > best["sparsity"]
+        better = best is None or entry["level"] > best["level"]
         if difference is not None and difference >= -tolerance and better:
-            best = {"level": entry["level"], "sparsity": entry["sparsity"], "nonzero": entry["nonzero"]}
+            best = {name: entry[name] for name in ("level", "sparsity", "nonzero", "macs", "parameters")}
             best |= {"class": name, "split": splits[0], "tolerance": tolerance, "loss": -difference}
     return best
 
@@ -130,7 +130,7 @@ def rows(result: Mapping[str, Any], split: str) -> tuple[list[str], list[list[st
     given = {name: result["start"]["ap50"][split].get(name.lower()) for name in result["classes"]}
     if None not in given.values():
         given[MEAN] = statistics.fmean(given.values())
-    start = ["as given", _percent(result["start"]), f"{result['start']['nonzero']:,}", "-"]
+    start = ["as given", *_amounts(result, result["start"]), "-"]
     body = [[*start, *(_number(given.get(name)) for name in names)]]
     for entry in result["levels"]:
         cells = []
@@ -138,29 +138,51 @@ def rows(result: Mapping[str, Any], split: str) -> tuple[list[str], list[list[st
             figure = entry["ap50"][split][name]
             spread = f" ± {figure['sd']:.3f}" if figure["sd"] is not None else ""
             cells.append(_number(figure["mean"]) + spread)
-        body.append([*_first(entry), *cells])
-    return ["", "sparsity", "non-zero", "seeds", *names], body
+        body.append([*_first(result, entry), *cells])
+    return ["", *amount_heads(result), "seeds", *names], body
 
 
 def difference_rows(result: Mapping[str, Any], split: str) -> tuple[list[str], list[list[str]]]:
     """How much better than the dense control, arguments and result as of `rows`, with intervals; no row without it."""
     names = _columns(result)
     body = [
-        [*_first(entry), *(_difference(entry["difference"], split, name) for name in names)]
+        [*_first(result, entry), *(_difference(entry["difference"], split, name) for name in names)]
         for entry in result["levels"]
         if entry["difference"] is not None
     ]
-    return ["", "sparsity", "non-zero", "seeds", *names], body
+    return ["", *amount_heads(result), "seeds", *names], body
 
 
 def _columns(result: Mapping[str, Any]) -> list[str]:
     return [*result["classes"], MEAN] if len(result["classes"]) > 1 else list(result["classes"])
 
 
-def _first(entry: Mapping[str, Any]) -> list[str]:
+def amount_heads(result: Mapping[str, Any]) -> list[str]:
+    """What tables call the columns that say how much is left, in words for people."""
+    return ["multiply-adds", "parameters"] if structural(result) else ["sparsity", "non-zero"]
+
+
+def structural(result: Mapping[str, Any]) -> bool:
+    """Whether whole channels were removed, so that levels are multiply-adds and not zeros."""
+    return result.get("method") == "distinctiveness"
+
+
+def amount(result: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    """How much a level prunes, or leaves: "90 % zero", "48.2 % of the multiply-adds"."""
+    first = _amounts(result, entry)[0]
+    return f"{first} of the multiply-adds" if structural(result) else f"{first} zero"
+
+
+def _amounts(result: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
+    if structural(result):
+        return [f"{100 * entry['macs'] / result['start']['macs']:.4g} %", f"{entry['parameters']:,}"]
+    return [_percent(entry), f"{entry['nonzero']:,}"]
+
+
+def _first(result: Mapping[str, Any], entry: Mapping[str, Any]) -> list[str]:
     several = entry["kind"] == DENSE and entry["level"] is not None
     kind = f"{entry['kind']}, level {entry['level'] + 1}" if several else entry["kind"]
-    return [kind, _percent(entry), f"{entry['nonzero']:,}", str(len(entry["seeds"]))]
+    return [kind, *_amounts(result, entry), str(len(entry["seeds"]))]
 
 
 def _percent(entry: Mapping[str, Any]) -> str:
@@ -189,8 +211,11 @@ def chosen_line(result: Mapping[str, Any]) -> str:
         if all(entry["difference"] is None for entry in result["levels"]):
             return "No dense control ran, so nothing says what a level lost."
         return f"No level stays within {points:g} points of {name} AP50 of the dense model on {first}."
-    told = f"The sparsest level within {points:g} points of {name} AP50 of the dense model on {first} is "
-    told += f"{_percent(best)}, {best['nonzero']:,} weights that are not zero"
+    within = f"within {points:g} points of {name} AP50 of the dense model on {first}"
+    if structural(result):
+        told = f"The smallest network {within} has {amount(result, best)}, {best['parameters']:,} parameters"
+    else:
+        told = f"The sparsest level {within} is {_percent(best)}, {best['nonzero']:,} weights that are not zero"
     entry = next(each for each in result["levels"] if (each["kind"], each["level"]) == (PRUNED, best["level"]))
     return told + f"; on {last} it stands at {_difference(entry['difference'], last, name)}."
 

@@ -16,6 +16,7 @@ from yolo_prune.pruning.held import make_masks
 from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import Subject
 from yolo_prune.pruning.settings import Pruning
+from yolo_prune.pruning.verb import METHODS
 from yolo_prune.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -195,15 +196,20 @@ def test_bad_input_is_one_line_and_leaves_nothing(small_h5, small_model, make_de
     assert not (tmp_path / "out").exists()
 
 
+# Seven levels, two more seeds of two of them, a dense one a seed, two controls of two levels; five levels, two more
+# seeds of one, a dense one a seed, three controls of one.
+SHIPPED = {"magnitude": 7 + 2 * 2 + 3 + 2 * 2, "distinctiveness": 5 + 2 + 3 + 3}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "prune").glob("*.yaml")), ids=lambda path: path.stem)
-def test_shipped_configs_make_trainings(small_h5, small_model, tmp_path, path):
+def test_shipped_configs_make_trainings(small_h5, make_detector, tmp_path, path):
     assert f"# yolo-prune prune --config configs/prune/{path.name} " in path.read_text()
-    options = config.load(PruneConfig, path, model=small_model, data=small_h5, out=tmp_path, input="128x64")
-    runs = magnitude.plan(options, Subject.of(options))
+    make_detector(widths=(64,) * 8).save(tmp_path / "wide.keras")
+    options = config.load(PruneConfig, path, model=tmp_path / "wide.keras", data=small_h5, out=tmp_path, input="128x64")
+    runs = METHODS[options.method].plan(options, Subject.of(options))
     for run in runs:
         Trainer(run.config)
-    # Seven levels, two more seeds of two of them, a dense one a seed, two controls of two levels.
-    assert len(runs) == 7 + 2 * 2 + 3 + 2 * 2 and len({run.config.out for run in runs}) == len(runs)
+    assert len(runs) == SHIPPED[options.method] and len({run.config.out for run in runs}) == len(runs)
 
 
 @pytest.mark.parametrize(

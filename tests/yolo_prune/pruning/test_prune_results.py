@@ -18,6 +18,8 @@ def entry(kind, level, sparsity, difference, mean=0.5, sd=None):
         "level": level,
         "sparsity": sparsity,
         "nonzero": round(1e6 * (1 - sparsity)),
+        "macs": 500,
+        "parameters": 1000,
         "seeds": [0, 1] if sd else [0],
         "ap50": {split: {"car": figure} for split in splits},
         "difference": None if told is None else {split: {"car": told} for split in splits},

@@ -1,0 +1,65 @@
+"""Bytes and latency of the levels beside the dense detector, all in one run, so that they meet the same machine."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prune_tools import comparison
+from run_tools import files
+from yolo_prune.export import check_images
+from yolo_prune.models import digest, load_detector
+from yolo_prune.pruning.options import PruneConfig
+from yolo_prune.pruning.plan import DENSE, Subject
+
+MEASURED = "measured.json"
+
+
+def measure(options: PruneConfig, subject: Subject, networks: Mapping[str, Path]) -> dict[str, Any] | None:
+    """Writes the detectors in all formats and times them in turns, or reads what was found of the same ones before.
+
+    Args:
+        options: of the verb.
+        subject: what is pruned, which is measured as "dense".
+        networks: name → run folder or file of a smaller one.
+
+    Returns:
+        What `prune_tools.comparison.compare` returns, and `"gains": [{"model", "format", "bytes", "smaller",
+        "milliseconds", "faster"}]`, `smaller` and `faster` being how many times against the dense one in that format
+        (None where it has no latency); None where no runtime is wanted or nothing was pruned.
+    """
+    if not options.runtimes or not networks:
+        return None
+    path = options.out / MEASURED
+    asked = {"runtimes": list(options.runtimes), "networks": {name: digest(one) for name, one in networks.items()}}
+    if path.is_file():
+        known: dict[str, Any] = files.read_json(path)
+        if known["asked"] == asked:
+            return known
+    models = {DENSE: subject.model} | {name: load_detector(one) for name, one in networks.items()}
+    inputs = {"image": check_images(subject.model)[:1].astype("float32") / 255}
+    result = comparison.compare(models, options.runtimes, inputs)
+    result |= {"gains": gains(result["rows"]), "asked": asked}
+    files.write_json(path, result)
+    read: dict[str, Any] = files.read_json(path)
+    return read
+
+
+def gains(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How many times smaller and faster each row of `comparison.compare` is than the dense one's of the same format."""
+    dense = {row["format"]: row for row in rows if row["model"] == DENSE}
+    found = []
+    for row in rows:
+        base = dense[row["format"]]
+        timed = row["milliseconds"] is not None
+        found.append({
+            "model": row["model"], "format": row["format"], "bytes": row["bytes"], "milliseconds": row["milliseconds"],
+            "smaller": base["bytes"] / row["bytes"],
+            "faster": base["milliseconds"] / row["milliseconds"] if timed else None,
+        })  # fmt: skip
+    return found
+
+
+def fastest(measured: Mapping[str, Any]) -> str | None:
+    """The format in which the dense detector is fastest: what a smaller one has to be compared with."""
+    timed = [row for row in measured["gains"] if row["model"] == DENSE and row["milliseconds"] is not None]
+    return min(timed, key=lambda row: row["milliseconds"])["format"] if timed else None
