@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from classify_prune import options
 from classify_prune.papers import registry
+from classify_prune.pruning.options import PruneConfig
 from classify_prune.recipe import TrainConfig
 from run_tools import cli
 
@@ -24,6 +25,34 @@ VERBS = (
         _VERBS + "evaluate",
         _TABLES + "evaluate_table",
         "classify-prune evaluate --model runs/types --data types.h5 --split test --json R.json",
+    ),
+    cli.Verb(
+        "prune",
+        PruneConfig,
+        "classify_prune.pruning.verb:prune",
+        "classify_prune.pruning.verb:table",
+        "classify-prune prune --model runs/types --data types.h5 --out runs/pruned --sparsity .25 .5 .75",
+    ),
+    cli.Verb(
+        "export",
+        options.ExportConfig,
+        "classify_prune.export:export",
+        "classify_prune.export:export_table",
+        "classify-prune export --model runs/types --out exported --formats saved_model,litert,onnx,openvino",
+    ),
+    cli.Verb(
+        "benchmark",
+        options.BenchmarkConfig,
+        "classify_prune.export:benchmark",
+        "prune_tools.comparison:table",
+        "classify-prune benchmark --model runs/pruned/distinctiveness-50-0 --against runs/types --json R.json",
+    ),
+    cli.Verb(
+        "demo",
+        options.DemoConfig,
+        "classify_prune.demo:demo",
+        "classify_prune.demo:table",
+        "classify-prune demo --out runs/classify-demo",
     ),
     cli.Verb(
         "predict",

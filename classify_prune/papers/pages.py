@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from run_tools.folder import environment
 from run_tools.report import Report
+from run_tools.summaries import origin, spread
 
 REPORT = "report.html"
 QUICK = "QUICK: smaller networks, smaller images or fewer epochs than the paper's; see the settings below."
@@ -31,25 +29,6 @@ class Reading:
     where: str
     says: str
     taken: str
-
-
-def spread(values: Sequence[float | None] | float | None, factor: float = 100.0, digits: int = 1) -> str | None:
-    """Mean ± standard deviation of the seeds as text.
-
-    Args:
-        values: one a seed, or a single one; None where there is none.
-        factor: 100 for shares that are shown in percent.
-        digits: after the point.
-
-    Returns:
-        "38.2 ± 0.4", "38.2" for one value, None without any.
-    """
-    given = [values] if isinstance(values, (int, float)) or values is None else values
-    known = [factor * value for value in given if value is not None]
-    if not known:
-        return None
-    told = f"{statistics.mean(known):.{digits}f}"
-    return told + (f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else "")
 
 
 def beside(
@@ -121,18 +100,7 @@ def end(report: Report, result: Mapping[str, Any], readings: Sequence[Reading]) 
         )
     report.section("Settings")
     report.code(yaml.safe_dump(result["settings"], sort_keys=False, width=110))
-    report.section("How this was made")
-    kept = environment(None)
-    report.code(shlex.join(kept["command"]))
-    libraries = ", ".join(f"{name} {version}" for name, version in kept["libraries"].items())
-    report.table(
-        ["", ""],
-        [
-            ["libraries", f"Python {kept['python']}, {libraries}"],
-            ["code", str(kept.get("git") or kept["package"])],
-            ["minutes of this call", round(result["seconds"] / 60, 1)],
-        ],
-    )
+    origin(report, seconds=result["seconds"])
 
 
 def write(report: Report, out: Path) -> Path:

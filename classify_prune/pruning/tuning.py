@@ -15,7 +15,7 @@ from classify_prune.models import Classifier
 from classify_prune.recipe import TrainConfig
 from classify_prune.trainer import Trainer
 from data_tools.store import open_store
-from prune_tools import cost, surgery
+from prune_tools import cost, recalibration, surgery
 from prune_tools.mask_set import Masks
 from prune_tools.statistics import Statistics, collect
 from run_tools import files
@@ -51,9 +51,9 @@ class Judge:
         for split in self.splits:
             _ = self.store[split]
 
-    def feed(self, model: Classifier, split: str, limit: int | None = None) -> Any:
-        """The images of a split in their order, as the network takes them."""
-        options: dict[str, Any] = {"shuffle": False, "limit": limit}
+    def feed(self, model: Classifier, split: str, limit: int | None = None, shuffle: bool = False) -> Any:
+        """The images of a split, or so many of them, as the network takes them; in their order unless shuffled."""
+        options: dict[str, Any] = {"shuffle": shuffle, "limit": limit}
         return inputs.feed(self.store, split, model.inputs_shape, self.batch_size, self.task, self.classes, **options)
 
     def judge(self, model: Classifier) -> dict[str, Any]:
@@ -71,6 +71,11 @@ class Judge:
             found[split] = {name: told[name] for name in ("accuracy", "interval", "loss", "images")}
         summary = cost.summary(model)
         return {**found, **{name: summary[name] for name in COUNTED}}
+
+    def recalibrate(self, model: Classifier, batches: int) -> None:
+        """`prune_tools.recalibration.recalibrate` on shuffled training images."""
+        feed = self.feed(model, "train", shuffle=True)
+        recalibration.recalibrate(model, (feed[index] for index in range(len(feed))), batches)
 
     def statistics(self, model: Classifier, limit: int | None = None, positions: int | None = 16) -> Statistics:
         """`prune_tools.statistics.collect` on the training images, or on so many of them, evenly taken."""

@@ -11,13 +11,15 @@ import pytest
 from classify_prune import cli
 from classify_prune.papers import data, pages, registry
 from classify_prune.papers.paper000 import published
+from prune_tools.merge import RULES
 from run_tools.errors import InputError
 from run_tools.report import Report
+from run_tools.summaries import spread
 
 TINY = [
     *("--input", "32x32", "--widths", "4", "4", "4", "4", "--epochs", "1", "--tune-epochs", "1", "--batch-size", "12"),
     *("--sparsity", ".5", "--angles", "10", "40", "--tuned-angles", "40", "--equal-angles", "40"),
-    *("--tuned-rules", "least_squares", "--recalibrate", "1", "--images", "12"),
+    *("--tuned-rules", "least_squares", "--recalibrate", "1", "--images", "12", "--focus", "40"),
 ]
 
 
@@ -45,10 +47,10 @@ def test_settings_are_the_options_without_the_frames() -> None:
 
 def test_spread_by_hand() -> None:
     # mean 0.5 and sample deviation sqrt((0.1² + 0.1²) / 1) = 0.1414 in percent
-    assert pages.spread([0.4, 0.6]) == "50.0 ± 14.1"
-    assert pages.spread([0.4, None]) == "40.0"
-    assert pages.spread(0.123) == "12.3"
-    assert pages.spread([]) is None
+    assert spread([0.4, 0.6]) == "50.0 ± 14.1"
+    assert spread([0.4, None]) == "40.0"
+    assert spread(0.123) == "12.3"
+    assert spread([]) is None
 
 
 def test_published_numbers_stand_beside_ours() -> None:
@@ -109,3 +111,26 @@ def test_finished_trainings_are_not_run_again(finished: Path, image_folder: Path
     assert kept
     assert cli.main(["paper", "000", "--data", str(image_folder), "--out", str(finished), *TINY]) == 0
     assert kept == {path: path.stat().st_mtime_ns for path in finished.glob("seed-0/*/best.keras")}
+
+
+def test_every_part_of_paper_000_is_there(finished: Path) -> None:
+    result = json.loads((finished / "result.json").read_text())
+    found = result["seeds"]["0"]
+    assert set(found["surgery"]) == {f"{angle} {rule}" for angle in (10, 40) for rule in RULES}
+    for entry in found["surgery"].values():
+        assert entry["units"] == 12 * 4 and "recalibrated" in entry
+    cut = found["surgery"]["40 least_squares"]
+    assert 0 < cut["removed"] < cut["units"]
+    assert found["tuned"]["40 outgoing"]["parameters"] == cut["parameters"] < found["base"]["parameters"]
+    # Masks meet the cost that they are to meet, as nearly as one weight can.
+    equal = found["equal"]["40"]
+    assert equal["parameters"]["nonzero"] == pytest.approx(cut["nonzero"], abs=60)
+    assert equal["macs"]["macs_nonzero"] == pytest.approx(cut["macs"], rel=0.02)
+    assert result["claims"] and "–" not in result["claims"][2]["ours"].split("→")[0]
+
+
+def test_summary_is_a_markdown_table(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["paper", "summary", str(finished)]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[1].startswith("|---") and lines[2].startswith("| 000 |")
+    assert cli.main(["paper", "summary", str(tmp_path)]) == 2

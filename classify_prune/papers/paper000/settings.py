@@ -48,6 +48,7 @@ class Settings:
     equal_angles: tuple[float, ...] = option(
         (5.0, 10.0, 20.0), help="thresholds at whose cost magnitude and distinctiveness are compared"
     )
+    focus: float = option(10.0, help="threshold whose cost is explained layer by layer")
     images: int | None = option(None, help="training images whose outputs are measured; default: all", minimum=1)
     positions: int = option(16, help="positions of each feature map that are patterns", minimum=1)
     recalibrate: int = option(16, help="batches that renew batch-norm's statistics, in a column of its own", minimum=1)

@@ -92,6 +92,11 @@ class Study:
         found = {name: distinctiveness.select(angles, "threshold", below=below) for name, angles in self.angles.items()}
         return {name: pairs for name, pairs in found.items() if pairs}
 
+    def removed(self, below: float) -> dict[str, int]:
+        """How many units go at a threshold, and of how many: `{"removed", "units"}`."""
+        gone = sum(len(pairs) for pairs in self.pairs(below).values())
+        return {"removed": gone, "units": sum(group.units for group in self.groups.values())}
+
     def thinned(self, below: float, merge: str) -> Classifier:
         """The base model without the units of `pairs`."""
         return tuning.remove(self.model, self.pairs(below), merge, self.statistics)

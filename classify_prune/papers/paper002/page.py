@@ -11,6 +11,7 @@ from classify_prune.papers.paper002 import figures, published
 from classify_prune.papers.paper002.networks import SPLITS, STRUCTURED
 from data_tools.tables import grid
 from run_tools.report import Report
+from run_tools.summaries import spread
 
 COLUMNS = ("training %", "validation %", "test %")
 COLLAPSED = "all centres are one point"
@@ -106,7 +107,7 @@ def _structured(report: Report, result: Mapping[str, Any]) -> None:
 
 
 def _test(found: Iterable[Mapping[str, Any]]) -> str | None:
-    return pages.spread([one["test"]["accuracy"] for one in found])
+    return spread([one["test"]["accuracy"] for one in found])
 
 
 def by(rows: Iterable[Mapping[str, Any]], **wanted: Any) -> list[Mapping[str, Any]]:
@@ -198,9 +199,9 @@ def _judged(report: Report, result: Mapping[str, Any]) -> None:
 
 
 def _measures(rows: list[Mapping[str, Any]]) -> list[str | None]:
-    found = [pages.spread([row["judged"][rule] for row in rows]) for rule in ("hungarian", "majority")]
+    found = [spread([row["judged"][rule] for row in rows]) for rule in ("hungarian", "majority")]
     for name in ("ari", "nmi", "silhouette", "partition_coefficient"):
-        found.append(pages.spread([row[name] for row in rows], 1.0, 3))
+        found.append(spread([row[name] for row in rows], 1.0, 3))
     return found
 
 
@@ -231,16 +232,16 @@ def text(result: Mapping[str, Any]) -> str:
     """The tables for a terminal."""
     rows = [["network", "test %, paper", "test %, ours"]]
     for label, numbers in table3(result).items():
-        rows.append([f"base, {label} epochs", _printed(published.TABLE3, label), pages.spread(numbers[2]) or "-"])
+        rows.append([f"base, {label} epochs", _printed(published.TABLE3, label), spread(numbers[2]) or "-"])
     for reading, name in figures.NAMES.items():
         for label, numbers in table4(result, reading).items():
             printed = "-" if reading == "random" else _printed(published.TABLE4, label)
-            rows.append([f"{label} {name}", printed, pages.spread(numbers[2]) or "-"])
-    rows += [[name, "-", pages.spread(each["test"]) or "-"] for name, each in result["baselines"].items()]
+            rows.append([f"{label} {name}", printed, spread(numbers[2]) or "-"])
+    rows += [[name, "-", spread(each["test"]) or "-"] for name, each in result["baselines"].items()]
     lines = [["clusters", "features", *(f"test %, {rule}" for rule in naming.RULES), "ARI"]]
     for name, found in result["choices"].items():
-        each = [pages.spread([row["judged"][rule] for row in found["rows"]]) or "-" for rule in naming.RULES]
-        ari = pages.spread([row["ari"] for row in found["rows"]], 1.0, 3) or "-"
+        each = [spread([row["judged"][rule] for row in found["rows"]]) or "-" for rule in naming.RULES]
+        ari = spread([row["ari"] for row in found["rows"]], 1.0, 3) or "-"
         lines.append([name, str(found["run"]["features"]), *each, ari])
     parts = [grid(rows), grid(lines)]
     fallen = [row for row in result["clusters"]["paper"]["rows"] if row["collapsed"]]
