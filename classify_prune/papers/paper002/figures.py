@@ -114,7 +114,7 @@ def searches(result: Mapping[str, Any]) -> Figure:
         means = [np.nan if entry["mean"] is None else entry["mean"] - told["first"] for entry in told["history"]]
         left.plot(numbers, means, color=f"C{index}", linestyle=":", linewidth=0.8)
         right.plot(numbers, [entry["features"] for entry in told["history"]], color=f"C{index}", label=name)
-    left.set(xlabel="generation", ylabel="fitness above the random generation's best (dotted: mean)")
+    left.set(xlabel="generation", ylabel="gain over generation 0 (dotted: mean)")
     right.set(xlabel="generation", ylabel=f"features of the best, of {result['vectors']['width']}")
     left.legend(fontsize="x-small")
     return made
