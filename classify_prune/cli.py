@@ -1,9 +1,11 @@
-"""`classify-prune`: train, judge and use a classifier; cluster features."""
+"""`classify-prune`: train, judge, prune and use a classifier; cluster features; papers run again."""
 
 import os
 from collections.abc import Sequence
 
 from classify_prune import options
+from classify_prune.papers import registry
+from classify_prune.pruning.options import PruneConfig
 from classify_prune.recipe import TrainConfig
 from run_tools import cli
 
@@ -25,6 +27,34 @@ VERBS = (
         "classify-prune evaluate --model runs/types --data types.h5 --split test --json R.json",
     ),
     cli.Verb(
+        "prune",
+        PruneConfig,
+        "classify_prune.pruning.verb:prune",
+        "classify_prune.pruning.verb:table",
+        "classify-prune prune --model runs/types --data types.h5 --out runs/pruned --sparsity .25 .5 .75",
+    ),
+    cli.Verb(
+        "export",
+        options.ExportConfig,
+        "classify_prune.export:export",
+        "classify_prune.export:export_table",
+        "classify-prune export --model runs/types --out exported --formats saved_model,litert,onnx,openvino",
+    ),
+    cli.Verb(
+        "benchmark",
+        options.BenchmarkConfig,
+        "classify_prune.export:benchmark",
+        "prune_tools.comparison:table",
+        "classify-prune benchmark --model runs/pruned/distinctiveness-50-0 --against runs/types --json R.json",
+    ),
+    cli.Verb(
+        "demo",
+        options.DemoConfig,
+        "classify_prune.demo:demo",
+        "classify_prune.demo:table",
+        "classify-prune demo --out runs/classify-demo",
+    ),
+    cli.Verb(
         "predict",
         options.PredictConfig,
         "classify_prune.predict:predict",
@@ -38,6 +68,7 @@ VERBS = (
         "classify_prune.clustering.verb:table",
         "classify-prune cluster --data features.h5 --fuzziness 1.3 1.7 2.5 --iterations 5 10 15 --seeds 0 1 2",
     ),
+    *registry.verbs(),
 )
 
 

@@ -1,6 +1,5 @@
 """`evaluate --report`: a page, and the same figures as PNG files beside it."""
 
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,8 @@ from classify_prune.tables import class_rows, headline, run_lines
 from data_tools.image_files import encode_png
 from run_tools import files
 from run_tools.figures import pixels
-from run_tools.folder import environment
 from run_tools.report import Report
+from run_tools.summaries import origin
 
 CAPTIONS = {
     "confusion": "What the images of each class were taken for; shades are shares of the row.",
@@ -39,12 +38,7 @@ def write_page(out: Path, result: dict[str, Any]) -> Path:
     report.section("Confusion and calibration")
     for name, picture in drawn.items():
         report.image(picture, CAPTIONS[name])
-    kept = environment(result["run"].get("seed"))
-    report.section("How this was made")
-    report.code(shlex.join(kept["command"]))
-    libraries = ", ".join(f"{name} {version}" for name, version in kept["libraries"].items())
-    rows = [["libraries", f"Python {kept['python']}, {libraries}"], ["code", str(kept.get("git") or kept["package"])]]
-    report.table(["", ""], rows)
+    origin(report)
     for name, picture in drawn.items():
         with files.atomic_path(out / f"{name}.png") as temporary:
             temporary.write_bytes(encode_png(picture))

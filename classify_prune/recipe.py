@@ -39,10 +39,12 @@ class TrainConfig:
         None, help="begin with these: run folder, .keras; for resnet18 torchvision's as .npz or .safetensors"
     )
     new_head: bool = option(False, help="begin with a fresh last layer, whatever --weights has")
+    masks: Path | None = option(None, help="masks of prune_tools.masks (.npz): what they prune is held at zero")
     train: Literal["all", "head"] = option("all", help="which layers learn")
     epochs: int = option(50, help="passes over the training split", minimum=1)
     batch_size: int = option(100, help="images a batch", minimum=1)
-    optimizer: Literal["adam", "sgd"] = option("adam", help="optimizer; sgd has momentum .9")
+    optimizer: Literal["adam", "sgd"] = option("adam", help="optimizer")
+    momentum: float = option(0.9, help="of sgd", minimum=0.0, maximum=0.999)
     learning_rate: float = option(1e-3, help="the largest", minimum=1e-12)
     schedule: Literal["constant", "cosine"] = option("constant", help="cosine: down to a hundredth at the last epoch")
     weight_decay: float = option(0.0, help="decoupled weight decay of the kernels", minimum=0.0)

@@ -1,5 +1,6 @@
 """`Trainer`: one training, resumed exactly where it was cut off."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -14,6 +15,7 @@ from classify_prune.recipe import TrainConfig
 from classify_prune.transfer import transfer
 from data_tools.label_pipeline import LabelBatches
 from data_tools.store import open_store
+from prune_tools.mask_set import Masks
 from run_tools import checkpoint, cpu, precision
 from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
 from run_tools.errors import InputError
@@ -29,6 +31,7 @@ class Trainer:
     Args:
         config: everything the training depends on.
         verbose: Keras's `fit` verbosity.
+        start: gives the network to begin with, such as a pruned one, where it is not to be a new one of the config.
 
     Attributes:
         model: the `Classifier`, once `fit` has begun.
@@ -37,9 +40,11 @@ class Trainer:
         >>> Trainer(TrainConfig(data=Path("types.h5"), out=Path("runs/types"), epochs=20)).fit()
     """
 
-    def __init__(self, config: TrainConfig, verbose: int | str = "auto"):
+    def __init__(self, config: TrainConfig, verbose: int | str = "auto", start: Callable[[], Classifier] | None = None):
         self.config = config
         self.verbose = verbose
+        self.start = start
+        self.masks = None if config.masks is None else Masks.load(config.masks)
         self.store: Any = open_store(config.data, "classification")
         self.task = self.store.task(config.task, config.classes)
         self.architecture, self.shape = inputs.resolve(config, self.store)
@@ -82,6 +87,9 @@ class Trainer:
 
     def _start(self) -> None:
         config = self.config
+        if self.start is not None:
+            self.model = self.start()
+            return
         mean, deviation = inputs.standard(config, self.store, self.task, self.shape)
         names = self.task.class_names
         dropout = config.dropout if self.architecture == "mlp" else 0.0
@@ -133,6 +141,8 @@ class Trainer:
         cpu.fuse_batch_norm(self.model)
         if config.cpu_bfloat16:
             cpu.bfloat16_convolutions(self.model)
+        if self.masks is not None:
+            self.masks.hold(self.model)
         self.model.compile(
             optimizer_of(config, steps * config.epochs),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -148,6 +158,8 @@ class Trainer:
             # Keras ends an epoch of the feed once more when it builds metrics; the epoch must not depend on that.
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(train, "epoch", epoch)),
             Reseed(config.seed),
+            # Before what judges or saves the model.
+            *([] if self.masks is None else [self.masks.callback()]),
             NanStop((), lambda batch: "images " + ", ".join(train.ids(batch % len(train)))),
             validation,
             JsonLines(folder),
@@ -194,7 +206,7 @@ def optimizer_of(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
         rate = keras.optimizers.schedules.CosineDecay(rate, max(1, steps), alpha=FINAL_RATE)
     common: dict[str, Any] = {"global_clipnorm": config.clip_norm, "weight_decay": config.weight_decay or None}
     if config.optimizer == "sgd":
-        optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(rate, momentum=0.9, **common)
+        optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(rate, momentum=config.momentum, **common)
     else:
         optimizer = keras.optimizers.Adam(rate, **common)
     if config.weight_decay:

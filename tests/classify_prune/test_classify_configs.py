@@ -1,5 +1,6 @@
 """Every shipped config says how to run it, can be read, and works on a small file."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from classify_prune.clustering.verb import cluster
 from classify_prune.options import ClusterConfig
+from classify_prune.papers import registry
 from classify_prune.recipe import TrainConfig
 from classify_prune.trainer import Trainer
 from run_tools import config
@@ -53,3 +55,14 @@ def test_shrunk_clusters(features_h5):
     options = config.load(ClusterConfig, CONFIGS["clusters"], data=features_h5)
     assert (options.fuzziness, options.iterations) == ((1.7, 2.5, 3.5, 4.5, 5.5), (5, 10, 15))
     assert len(cluster(options)["rows"]) == 5 * 3 * 3
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("paper00[0124]/*.yaml")), ids=lambda path: path.stem)
+def test_configs_of_papers_are_options_of_their_verb(path):
+    number = path.parent.name.removeprefix("paper")
+    cls = registry.options_of(number)
+    options = config.load(cls, path, data="d.h5", out="o")
+    assert registry.settings_of(options) != registry.settings_of(dataclasses.replace(options, quick=True))
+    head = " ".join(line.removeprefix("#") for line in path.read_text().splitlines() if line.startswith("#"))
+    assert f"classify-prune paper {number} --config configs/{path.parent.name}/{path.name} --data " in head
+    assert "xpected" in head and "uration" in head

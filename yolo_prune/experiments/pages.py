@@ -1,13 +1,12 @@
 """Figures and report pages of the experiments."""
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from run_tools import config, files
-from run_tools.folder import environment
 from run_tools.report import Report
+from run_tools.summaries import origin as origin  # the pages of other rooms have it too
 from yolo_prune.experiments import table2
 from yolo_prune.experiments.options import Paper003Config
 from yolo_prune.experiments.recipes import RECIPES
@@ -155,17 +154,3 @@ def command(verb: str, options: Any) -> list[str]:
         elif setting.required or value != setting.default:
             words += [setting.label, *map(str, value if isinstance(value, tuple) else (value,))]
     return words
-
-
-def origin(report: Report, words: Sequence[str]) -> None:
-    """The section with the command and what it ran on."""
-    kept = environment()
-    report.section("How this was made")
-    report.code(shlex.join(words))
-    libraries = ", ".join(f"{name} {version}" for name, version in kept["libraries"].items())
-    rows = [
-        ["libraries", f"Python {kept['python']}, {libraries}"],
-        ["machine", f"{kept['platform']}, {kept['cpus']} CPUs"],
-        ["code", kept["git"] or kept["package"] or "unknown"],
-    ]
-    report.table(["", ""], rows)

@@ -1,0 +1,89 @@
+"""`--data` of a paper: a compiled file as it is, or a folder, compiled first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from data_tools.compiler import DataCompiler
+from data_tools.image_folder import ImageFolderExtractor
+from data_tools.label_extractor import LabelExtractor
+from data_tools.store import open_store
+from data_tools.vehiclex import VehicleXExtractor
+from run_tools.errors import InputError
+from run_tools.files import parse_size
+
+FRACTIONS = (0.6, 0.2, 0.2)
+"""Of train, val and test where a folder has no split of its own: VehicleX's shares, 60.17, 19.78 and 20.05 %."""
+COMPILED = "data.h5"
+
+
+def extractor_of(folder: Path) -> LabelExtractor:
+    """What reads a folder: VehicleX's layout where it has label files, else one folder a class.
+
+    Raises:
+        InputError: for a folder that is neither.
+    """
+    if any(folder.glob("*_label.xml")):
+        return VehicleXExtractor(folder)
+    return ImageFolderExtractor(folder)
+
+
+def compiled(data: Path, out: Path, size: str | None = None) -> Path:
+    """The HDF5 file of some data.
+
+    Args:
+        data: a compiled file; or a folder, which is compiled to `OUT/data.h5` unless that is there.
+        out: the run's folder.
+        size: WIDTHxHEIGHT or WIDTH of the images of a folder; None: as they are.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: for data that are not there, cannot be read or are no classification data.
+    """
+    if not data.exists():
+        raise InputError(f"{data}: no such file or folder", "a compiled file or a folder of images", "check --data")
+    if data.is_file():
+        open_store(data, "classification")
+        return data
+    target = out / COMPILED
+    if not target.exists():
+        extractor = extractor_of(data)
+        images = extractor.content == "images"
+        shape = parse_size(size) if size is not None and images else None
+        DataCompiler(extractor, shape, fractions=FRACTIONS, progress=False).compile(target)
+    return target
+
+
+def facts(file: Path) -> dict[str, Any]:
+    """What a report says of its data.
+
+    Args:
+        file: compiled.
+
+    Returns:
+        `{"file", "source", "content", "input", "images": {split: count}, "classes": {name: share of training images},
+        "majority": {"class", split: accuracy of always answering it}}`, shares in 0–1; input as "WxH" or "N numbers".
+    """
+    store: Any = open_store(file, "classification")
+    task, shape = store.task("type"), store.input_shape
+    first = "train" if "train" in store.splits else store.splits[0]
+    counts = {split: task.counts(split) for split in store.splits}
+    most = int(counts[first].argmax())
+    return {
+        "file": str(file),
+        "source": store.source,
+        "content": store.content,
+        "input": f"{shape[0]} numbers" if len(shape) == 1 else f"{shape[1]}x{shape[0]}",
+        "images": {split: len(store[split]) for split in store.splits},
+        "classes": {
+            name: float(count / counts[first].sum())
+            for name, count in zip(task.class_names, counts[first], strict=True)
+        },
+        "majority": {
+            "class": task.class_names[most],
+            **{split: float(found[most] / found.sum()) for split, found in counts.items() if found.sum()},
+        },
+    }

@@ -1,0 +1,98 @@
+"""`classify-prune paper NNN`: compile what has to be compiled, run the paper, write one page; and `paper summary`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from classify_prune.papers import data as given
+from classify_prune.papers import pages, registry
+from classify_prune.papers.registry import SummaryConfig
+from run_tools import config as configs
+from run_tools import files
+from run_tools.errors import InputError
+from run_tools.folder import RunFolder
+
+RESULT = "result.json"
+MAY_CHANGE = ("out", "seeds")
+"""Options that may differ when a folder is gone on with: more seeds are more runs beside those that are done."""
+
+
+def paper(options: Any) -> dict[str, Any]:
+    """Run `paper NNN`; one that was cut off goes on where it stopped.
+
+    Args:
+        options: an instance of `registry.options_of`.
+
+    Returns:
+        `{"paper", "title", "quick", "data": what `data.facts` returned, "settings", "seconds", "report"}` and what the
+        paper's `run` returned; also written to `OUT/result.json`.
+
+    Raises:
+        InputError: for data, settings or a folder that do not fit.
+    """
+    begun = time.perf_counter()
+    settings, out = registry.settings_of(options), Path(options.out)
+    if not Path(options.data).exists():
+        # Before the folder is made.
+        raise InputError(f"{options.data}: no such file or folder", "a compiled file or a folder", "check --data")
+    published = registry.part(options.paper, "published")
+    with RunFolder(out).create(options, ignore=MAY_CHANGE) as folder:
+        configs.dump(options, folder.path("config.yaml"))
+        file = given.compiled(Path(options.data), out, getattr(settings, "stored", None))
+        found = registry.part(options.paper, "run").run(file, out, settings)
+        result = {
+            "paper": options.paper,
+            "title": published.TITLE,
+            "quick": options.quick,
+            "data": given.facts(file),
+            "settings": configs.to_dict(settings),
+            "seconds": round(time.perf_counter() - begun, 1),
+            **found,
+        }
+        report = pages.begin(result, published.TITLE)
+        registry.part(options.paper, "page").page(report, result)
+        pages.end(report, result, published.READINGS)
+        result["report"] = str(pages.write(report, out))
+        files.write_json(folder.path(RESULT), result)
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result of `paper NNN` for people."""
+    data = result["data"]
+    lines = [pages.title_of(result["paper"], result["title"])]
+    if result["quick"]:
+        lines.append(pages.QUICK)
+    lines += [f"data: {data['source']}, {data['file']}", "", registry.part(result["paper"], "page").text(result), ""]
+    return "\n".join([*lines, f"{result['seconds'] / 60:.1f} min now; open {result['report']}"])
+
+
+def summary(options: SummaryConfig) -> dict[str, Any]:
+    """Run `paper summary`.
+
+    Returns:
+        `{"rows": [{"paper", "title", "claim", "published", "ours", "data", "quick"}, …]}`.
+
+    Raises:
+        InputError: for a folder without a finished run.
+    """
+    rows = []
+    for folder in options.runs:
+        path = folder / RESULT
+        if not path.is_file():
+            raise InputError(f"{folder}: no {RESULT} in it", "folders of finished runs", "run classify-prune paper")
+        found = files.read_json(path)
+        common = {name: found[name] for name in ("paper", "title", "quick")} | {"data": found["data"]["source"]}
+        rows += [{**common, **claim} for claim in found.get("claims", [])]
+    return {"rows": rows}
+
+
+def summary_table(result: dict[str, Any]) -> str:
+    """The result of `paper summary` as Markdown."""
+    lines = ["| paper | what it claimed | its numbers | what we find | on |", "|---|---|---|---|---|"]
+    for row in result["rows"]:
+        on = f"{row['data']}{', --quick' if row['quick'] else ''}"
+        lines.append(f"| {row['paper']} | {row['claim']} | {row['published']} | {row['ours']} | {on} |")
+    return "\n".join(lines)

@@ -1,0 +1,136 @@
+"""The frame of `classify-prune paper`, and paper 000 on a few tiny images."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from classify_prune import cli
+from classify_prune.papers import data, pages, registry
+from classify_prune.papers.paper000 import published
+from prune_tools.merge import RULES
+from run_tools.errors import InputError
+from run_tools.report import Report
+from run_tools.summaries import spread
+
+TINY = [
+    *("--input", "32x32", "--widths", "4", "4", "4", "4", "--epochs", "1", "--tune-epochs", "1", "--batch-size", "12"),
+    *("--sparsity", ".5", "--angles", "10", "40", "--tuned-angles", "40", "--equal-angles", "40"),
+    *("--tuned-rules", "least_squares", "--recalibrate", "1", "--images", "12", "--focus", "40"),
+]
+
+
+@pytest.fixture(scope="module")
+def finished(image_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("papers") / "paper000"
+    assert cli.main(["paper", "000", "--data", str(image_folder), "--out", str(out), *TINY]) == 0
+    return out
+
+
+def test_a_paper_is_a_verb_by_its_package() -> None:
+    assert "000" in registry.numbers()
+    names = [verb.name for verb in registry.verbs()]
+    assert names[0] == "paper 000" and names[-1] == "paper summary"
+
+
+def test_settings_are_the_options_without_the_frames() -> None:
+    options = registry.options_of("000")(data=Path("d.h5"), out=Path("o"), epochs=7, seeds=(1, 2))
+    settings = registry.settings_of(options)
+    assert (settings.epochs, settings.seeds) == (7, (1, 2))
+    assert not hasattr(settings, "data")
+    quick = registry.settings_of(dataclasses.replace(options, quick=True))
+    assert quick.widths == (16, 32, 64, 128) and quick.seeds == (1,) and quick.epochs == 7
+
+
+def test_spread_by_hand() -> None:
+    # mean 0.5 and sample deviation sqrt((0.1² + 0.1²) / 1) = 0.1414 in percent
+    assert spread([0.4, 0.6]) == "50.0 ± 14.1"
+    assert spread([0.4, None]) == "40.0"
+    assert spread(0.123) == "12.3"
+    assert spread([]) is None
+
+
+def test_published_numbers_stand_beside_ours() -> None:
+    report = Report("t")
+    pages.beside(report, "level", ("test",), {"5": (38.0,), "10": (31.7,)}, {"10": ([0.5, 0.5],), "own": (0.25,)}, "c")
+    page = report.html()
+    rows = [part.split("</tr>")[0] for part in page.split("<tbody>")[1].split("<tr>")[1:]]
+    cells = [[cell.split(">", 1)[1].split("<")[0] for cell in row.split("<td")[1:]] for row in rows]
+    assert cells == [["5", "38", "–"], ["10", "31.7", "50.0 ± 0.0"], ["own", "–", "25.0"]]
+
+
+def test_a_folder_is_compiled_once(image_folder: Path, tmp_path: Path) -> None:
+    file = data.compiled(image_folder, tmp_path, "16x12")
+    before = file.stat().st_mtime_ns
+    assert data.compiled(image_folder, tmp_path, "16x12").stat().st_mtime_ns == before
+    assert data.compiled(file, tmp_path / "other") == file
+    facts = data.facts(file)
+    assert facts["input"] == "16x12" and facts["images"] == {"train": 36, "val": 12, "test": 12}
+    assert sum(facts["classes"].values()) == pytest.approx(1)
+    assert facts["majority"]["test"] == pytest.approx(1 / 3)
+
+
+def test_data_that_is_not_there_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert cli.main(["paper", "000", "--data", str(tmp_path / "gone.h5"), "--out", str(out)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not out.exists()
+    with pytest.raises(InputError):
+        data.compiled(tmp_path / "gone", tmp_path)
+
+
+def test_class_folder_with_one_image_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import cv2
+    import numpy as np
+
+    for kind, count in (("bus", 1), ("car", 3)):
+        (tmp_path / "photos" / kind).mkdir(parents=True)
+        for index in range(count):
+            cv2.imwrite(str(tmp_path / "photos" / kind / f"{index}.png"), np.full((8, 8, 3), 9, np.uint8))
+    assert cli.main(["paper", "000", "--data", str(tmp_path / "photos"), "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "bus with 1 image" in error
+    assert not list((tmp_path / "run").glob("*.h5"))
+
+
+def test_result_and_report(finished: Path) -> None:
+    result = json.loads((finished / "result.json").read_text())
+    assert result["paper"] == "000" and result["data"]["images"]["test"] == 12
+    found = result["seeds"]["0"]
+    assert found["magnitude"]["50"]["sparsity"] > 0.4
+    page = (finished / "report.html").read_text()
+    assert "Table 1" in page and "readings chosen" in page and "38.9" in page
+    for reading in published.READINGS:
+        assert reading.where in page
+
+
+def test_finished_trainings_are_not_run_again(finished: Path, image_folder: Path) -> None:
+    kept = {path: path.stat().st_mtime_ns for path in finished.glob("seed-0/*/best.keras")}
+    assert kept
+    assert cli.main(["paper", "000", "--data", str(image_folder), "--out", str(finished), *TINY]) == 0
+    assert kept == {path: path.stat().st_mtime_ns for path in finished.glob("seed-0/*/best.keras")}
+
+
+def test_every_part_of_paper_000_is_there(finished: Path) -> None:
+    result = json.loads((finished / "result.json").read_text())
+    found = result["seeds"]["0"]
+    assert set(found["surgery"]) == {f"{angle} {rule}" for angle in (10, 40) for rule in RULES}
+    for entry in found["surgery"].values():
+        assert entry["units"] == 12 * 4 and "recalibrated" in entry
+    cut = found["surgery"]["40 least_squares"]
+    assert 0 < cut["removed"] < cut["units"]
+    assert found["tuned"]["40 outgoing"]["parameters"] == cut["parameters"] < found["base"]["parameters"]
+    # Masks meet the cost that they are to meet, as nearly as one weight can.
+    equal = found["equal"]["40"]
+    assert equal["parameters"]["nonzero"] == pytest.approx(cut["nonzero"], abs=60)
+    assert equal["macs"]["macs_nonzero"] == pytest.approx(cut["macs"], rel=0.02)
+    assert result["claims"] and "–" not in result["claims"][2]["ours"].split("→")[0]
+
+
+def test_summary_is_a_markdown_table(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["paper", "summary", str(finished)]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[1].startswith("|---") and lines[2].startswith("| 000 |")
+    assert cli.main(["paper", "summary", str(tmp_path)]) == 2
