@@ -127,7 +127,7 @@ def test_a_cut_is_the_surgery_that_it_says(finished, small_h5, small_model):
         for array, same in zip(one, other, strict=True):
             np.testing.assert_allclose(same, array, rtol=1e-4, atol=1e-5)
     # Batch-norm has the mean of its own inputs on those batches, and not what the surgery left.
-    first = keras.Model(made.inputs, made.get_layer("conv_1").output)
+    first = keras.Model(made.inputs[0], made.get_layer("conv_1").output)
     mean = np.mean([first(batch).numpy().mean(axis=(0, 1, 2)) for batch in images], axis=0)
     np.testing.assert_allclose(made.get_layer("norm_1").moving_mean.numpy(), mean, rtol=1e-3, atol=1e-4)
 
