@@ -252,3 +252,34 @@ def test_a_metric_survives_serialisation_and_names_its_choices():
     assert (again.name, again.quantity, again.loss.anchors) == ("found", "recall", metric.loss.anchors)
     with pytest.raises(ValueError, match="accuracy.*average_iou"):
         RegionMetric(RegionLoss("voc", 2), "accuracy")
+
+
+def test_metrics_of_a_model_compute_the_terms_of_a_batch_once(monkeypatch):
+    loss = RegionLoss(UNIT, 1, prior_scale=0.1)
+    calls, terms = [], RegionLoss.terms
+    monkeypatch.setattr(RegionLoss, "terms", lambda self, *batch: calls.append(1) or terms(self, *batch))
+    arrays = [(one_image((1.0, 1.0, 0.5, 0.5, 0)), zeros((2, 2))), (one_image((0.5, 1.5, 0.9, 0.4, 0)), zeros((2, 2)))]
+    batches = [tuple(keras.ops.convert_to_tensor(np.array(part, "float32")) for part in pair) for pair in arrays]
+    together = region_metrics(loss)
+    for batch in (*batches, batches[0], batches[0]):
+        for metric in together:
+            metric.update_state(*batch)
+    assert len(calls) == 4
+    for metric in together:
+        alone = RegionMetric(loss, metric.quantity)
+        for batch in (*batches, batches[0], batches[0]):
+            alone.update_state(*batch)
+        assert float(metric.result()) == float(alone.result())
+
+
+def test_an_array_that_changed_under_its_name_is_judged_anew():
+    loss = RegionLoss(UNIT, 1)
+    rows = np.array(one_image((1.0, 1.0, 0.5, 0.5, 0)), "float32")
+    logits = np.array(zeros((2, 2)), "float32")
+    first, second = region_metrics(loss)[:2]
+    first.update_state(rows, logits)
+    logits += 1
+    second.update_state(rows, logits)
+    alone = RegionMetric(loss, second.quantity)
+    alone.update_state(rows, logits)
+    assert float(second.result()) == float(alone.result())
