@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from classify_prune.clustering.genetic import GeneticConfig
 from classify_prune.recipe import Task
 from run_tools.config import option, positional
 
@@ -51,6 +52,18 @@ class ClusterConfig:
         "none", help="of the features: by the training split's deviation or range; length: each vector to length 1"
     )
     components: int | None = option(None, help="cluster so many principal components instead", minimum=1)
+    genetic: GeneticConfig | None = option(
+        None,
+        help="cluster only features that a genetic algorithm chooses: silhouette, centroid or probe, or a mapping such "
+        "as {fitness: silhouette, population: 10, generations: 2}",
+    )
+    genetic_out: Path | None = option(None, help="folder of the genetic search, which goes on there where it stopped")
+    correlation: Literal["cfs", "decorrelated"] | None = option(
+        None,
+        help="cluster only features chosen by correlation: cfs, those that go with the classes and not with each other "
+        "(it sees the labels); decorrelated, the most variable ones of which no two go together",
+    )
+    most_correlated: float = option(0.9, help="of decorrelated: |r| of any two features", minimum=0.0, maximum=1.0)
     tolerance: float = option(0.0, help="stop when the memberships move less", minimum=0.0)
     dtype: Literal["float32", "float64"] = option("float32", help="of the products")
     silhouette: int = option(5000, help="training vectors drawn for the silhouette; 0: all of them, slow", minimum=0)

@@ -206,7 +206,7 @@ def optimizer_of(config: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
         rate = keras.optimizers.schedules.CosineDecay(rate, max(1, steps), alpha=FINAL_RATE)
     common: dict[str, Any] = {"global_clipnorm": config.clip_norm, "weight_decay": config.weight_decay or None}
     if config.optimizer == "sgd":
-        optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(rate, momentum=0.9, **common)
+        optimizer: keras.optimizers.Optimizer = keras.optimizers.SGD(rate, momentum=config.momentum, **common)
     else:
         optimizer = keras.optimizers.Adam(rate, **common)
     if config.weight_decay:

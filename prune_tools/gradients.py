@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -28,15 +28,52 @@ def gradients(model: keras.Model, variables: Sequence[keras.Variable], batch: An
     if not getattr(model, "compiled", False):
         raise InputError(f"model {model.name!r}, which is not compiled", "a model with a loss", "call compile() first")
     inputs, targets, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-    backend = keras.backend.backend()
+    backend = _backend()
     functions = {"tensorflow": _tensorflow, "jax": _jax}
-    if backend not in functions:
-        raise InputError(f"the {backend} backend", "tensorflow or jax", "set KERAS_BACKEND")
     found = functions[backend](model, variables, inputs, targets, sample_weight)
     return [
         np.zeros(tuple(variable.shape), np.float32) if gradient is None else keras.ops.convert_to_numpy(gradient)
         for variable, gradient in zip(variables, found, strict=True)
     ]
+
+
+def of(function: Callable[[list[Any]], Any], arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The gradients of a number that is computed from arrays.
+
+    Args:
+        function: from tensors, one an array, to a scalar; pure, and traceable by the backend.
+        arrays: where to take the gradients.
+
+    Returns:
+        One array each, of its shape; zeros where the number does not depend on it.
+
+    Raises:
+        InputError: for a backend that is neither TensorFlow nor JAX.
+    """
+    found: Sequence[Any]
+    if _backend() == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.convert_to_tensor(array) for array in arrays]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(tensors)
+            value = function(tensors)
+        found = tape.gradient(value, tensors)
+    else:
+        import jax
+
+        found = jax.grad(function)(list(arrays))
+    return [
+        np.zeros(array.shape, array.dtype) if gradient is None else keras.ops.convert_to_numpy(gradient)
+        for array, gradient in zip(arrays, found, strict=True)
+    ]
+
+
+def _backend() -> str:
+    backend: str = keras.backend.backend()
+    if backend not in ("tensorflow", "jax"):
+        raise InputError(f"the {backend} backend", "tensorflow or jax", "set KERAS_BACKEND")
+    return backend
 
 
 def _tensorflow(model: keras.Model, variables: Sequence[keras.Variable], x: Any, y: Any, weight: Any) -> list[Any]:

@@ -129,25 +129,41 @@ def collect(
     Raises:
         InputError: if there is no data, or an output is not a finite number.
     """
-    if positions is not None and positions < 1:
-        raise InputError(f"positions {positions}", "at least 1, or None for all", "give a larger number")
-    graph = Graph(model)
-    groups = [group for group in graph.groups if group.removable.any() and group.readers]
-    sites = {(site.tensor, id(site.view)): site for g in groups for reader in g.readers for site in reader.sites}
-    probe = _Probe(graph, list(sites.values()), positions, average)
-    wanted = {
-        (group.name, site.tensor, id(site.view)): _Sums(_some(site.columns, positions))
-        for group in groups
-        for reader in group.readers
-        for site in reader.sites
-    }
-    for batch in batches(data, batch_size):
-        for key, values in zip(sites, probe.values(batch), strict=True):
-            rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
-            for (_, *where), sums in wanted.items():
-                if tuple(where) == key:
-                    sums.add(rows)
-    return _result(groups, wanted)
+    return Collector(Graph(model), positions, average).collect(data, batch_size)
+
+
+class Collector:
+    """Collects statistics of one model again and again, as its weights change, with one compiled forward pass.
+
+    Args:
+        graph: of the model.
+        positions, average: as for `collect`.
+    """
+
+    def __init__(self, graph: Graph, positions: int | None = 16, average: bool = False) -> None:
+        if positions is not None and positions < 1:
+            raise InputError(f"positions {positions}", "at least 1, or None for all", "give a larger number")
+        self._positions = positions
+        self._groups = [group for group in graph.groups if group.removable.any() and group.readers]
+        reads = [(group, reader) for group in self._groups for reader in group.readers]
+        self._sites = {(site.tensor, id(site.view)): site for _, reader in reads for site in reader.sites}
+        self._probe = _Probe(graph, list(self._sites.values()), positions, average)
+
+    def collect(self, data: Any, batch_size: int = 32) -> Statistics:
+        """The statistics with the weights that the model has now; see the function `collect`."""
+        wanted = {
+            (group.name, site.tensor, id(site.view)): _Sums(_some(site.columns, self._positions))
+            for group in self._groups
+            for reader in group.readers
+            for site in reader.sites
+        }
+        for batch in batches(data, batch_size):
+            for key, values in zip(self._sites, self._probe.values(batch), strict=True):
+                rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
+                for (_, *where), sums in wanted.items():
+                    if tuple(where) == key:
+                        sums.add(rows)
+        return _result(self._groups, wanted)
 
 
 def _result(groups: list[Group], wanted: Mapping[tuple[str, int, int], _Sums]) -> Statistics:

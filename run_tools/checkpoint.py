@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Checkpoint(keras.callbacks.Callback):
         end: the epoch at which the stage is done; None: unknown, every epoch is a checkpoint.
         since: the first epoch that may be the best, for a network that is not yet what it is to be.
         save_masks: writes the masks that hold the model to a path, for each checkpoint to resume from; None: none do.
+        also: entries of the state that stay as they are, such as digests of what the training began from.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Checkpoint(keras.callbacks.Callback):
         end: int | None = None,
         since: int = 0,
         save_masks: Callable[[Path], None] | None = None,
+        also: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         self.folder = folder
@@ -60,6 +62,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.end = end
         self.since = since
         self.save_masks = save_masks
+        self.also = dict(also or {})
         self._state: dict[str, Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -72,6 +75,7 @@ class Checkpoint(keras.callbacks.Callback):
             _save(self.model, self.folder.path(BEST))
         name = f"epoch-{epoch + 1:04d}.keras"
         self._state = state = {
+            **self.also,
             "checkpoint": name,
             "epoch": epoch + 1,
             "stage": self.stage,

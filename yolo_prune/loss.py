@@ -9,17 +9,21 @@ import keras
 import numpy as np
 from keras import ops
 
+from run_tools.errors import InputError
 from yolo_prune.anchors import as_anchors
-from yolo_prune.decode import head_boxes, split_head
+from yolo_prune.decode import MAX_LOG_SIZE, head_boxes, split_head
+from yolo_prune.overlap import complete_iou, iou
 
 COMPONENTS = ("box", "objectness", "background", "classification", "prior")
 """Parts whose sum is the loss of an image, as `RegionLoss.terms` names them."""
 
 DONTCARE_COVERAGE = 0.5
 
+BOX_LOSSES = ("squared", "ciou")
+
 OPTIONS = (
     *("num_classes", "object_scale", "noobject_scale", "class_scale", "coord_scale"),
-    *("threshold", "rescore", "box_weighting", "prior_scale"),
+    *("threshold", "rescore", "box_weighting", "prior_scale", "box_loss"),
 )
 
 
@@ -46,8 +50,11 @@ class RegionLoss(keras.losses.Loss):
         rescore: the objectness target is the prediction's IoU with its true box, else 1.
         box_weighting: small boxes weigh more, by 2 − w·h.
         prior_scale: pull of unmatched anchors to their priors; darknet uses .01 for the first 12,800 images.
+        box_loss: "squared", darknet's ½ · squared errors of the four numbers of the head; "ciou", 1 − complete IoU
+            (`overlap.complete_iou`), which asks more exactness of narrow boxes.
 
     Raises:
+        InputError: for another `box_loss`.
         ValueError: when `logits` or `true_boxes` do not have the shape above.
 
     Source: darknet `region_layer.c`; the rules are numbered in the tests' literal version.
@@ -65,11 +72,14 @@ class RegionLoss(keras.losses.Loss):
         rescore: bool = True,
         box_weighting: bool = True,
         prior_scale: float = 0.0,
+        box_loss: str = "squared",
         name: str = "region_loss",
         reduction: str = "sum_over_batch_size",
         dtype: str | None = "float32",
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
+        if box_loss not in BOX_LOSSES:
+            raise InputError(f"box_loss {box_loss!r}", f"one of {', '.join(BOX_LOSSES)}", "choose one of them")
         self.anchors = as_anchors(anchors)
         self.num_classes = int(num_classes)
         self.object_scale = object_scale
@@ -80,6 +90,7 @@ class RegionLoss(keras.losses.Loss):
         self.rescore = rescore
         self.box_weighting = box_weighting
         self.prior_scale = prior_scale
+        self.box_loss = box_loss
 
     def get_config(self):
         """Every option, for saved models."""
@@ -113,7 +124,7 @@ class RegionLoss(keras.losses.Loss):
         alive = ops.cast(targets["alive"], "float32")
         teach = alive * true_boxes[..., 5] if true_boxes.shape[-1] > 5 else alive
 
-        overlap, intersection = _iou(predicted[:, :, None], true_boxes[:, None, :, :4])
+        overlap, intersection = iou(predicted[:, :, None], true_boxes[:, None, :, :4])
         matched_cell = ops.any(
             ops.logical_and(targets["alive"][:, None], targets["key"][:, None] == ops.arange(cells)[None, :, None]),
             axis=2,
@@ -121,7 +132,7 @@ class RegionLoss(keras.losses.Loss):
         background = self._background(overlap, intersection, predicted, valid, regions, matched_cell)
 
         taught = ops.take_along_axis(flat, targets["key"][..., None], axis=1)
-        fit, _ = _iou(ops.take_along_axis(predicted, targets["key"][..., None], axis=1), true_boxes[..., :4])
+        fit, _ = iou(ops.take_along_axis(predicted, targets["key"][..., None], axis=1), true_boxes[..., :4])
         fit = ops.stop_gradient(fit)
         objectness = ops.sigmoid(flat[..., 4])
         goal = fit if self.rescore else ops.ones_like(fit)
@@ -162,7 +173,8 @@ class RegionLoss(keras.losses.Loss):
             "key": key,
             "alive": ops.logical_and(valid, ops.logical_not(overwritten)),
             "xy": ops.stack([x - column, y - row], axis=-1),
-            "wh": ops.log(ops.stack([w, h], axis=-1) / prior),
+            "size": ops.stack([w, h], axis=-1),
+            "prior": prior,
         }
 
     def _background(self, overlap, intersection, predicted, valid, regions, matched_cell):
@@ -174,9 +186,15 @@ class RegionLoss(keras.losses.Loss):
         return ops.logical_and(kept, best <= self.threshold)
 
     def _box(self, taught, true_boxes, targets):
-        errors = ops.sum((targets["xy"] - ops.sigmoid(taught[..., 0:2])) ** 2, axis=-1)
-        errors = errors + ops.sum((targets["wh"] - taught[..., 2:4]) ** 2, axis=-1)
         weight = 2.0 - true_boxes[..., 2] * true_boxes[..., 3] if self.box_weighting else 1.0
+        if self.box_loss == "ciou":
+            # In cells from the cell's corner: cells are square in pixels, fractions of a wide image are not.
+            sizes = targets["prior"] * ops.exp(ops.minimum(taught[..., 2:4], MAX_LOG_SIZE))
+            predicted = ops.concatenate([ops.sigmoid(taught[..., 0:2]), sizes], axis=-1)
+            true = ops.concatenate([targets["xy"], targets["size"]], axis=-1)
+            return self.coord_scale * weight * (1.0 - complete_iou(predicted, true))
+        errors = ops.sum((targets["xy"] - ops.sigmoid(taught[..., 0:2])) ** 2, axis=-1)
+        errors = errors + ops.sum((ops.log(targets["size"] / targets["prior"]) - taught[..., 2:4]) ** 2, axis=-1)
         return 0.5 * self.coord_scale * weight * errors
 
     def _classification(self, taught, true_boxes):
@@ -202,13 +220,3 @@ def _check_shapes(true_boxes, head) -> None:
         )
     if None not in (shape[0], images) and shape[0] != images:
         raise ValueError(f"Received true boxes of {shape[0]} images and logits of {images}; expected as many of both.")
-
-
-def _iou(a, b):
-    """IoU and intersection of broadcastable cx, cy, w, h boxes (…, 4)."""
-    low = ops.maximum(a[..., :2] - a[..., 2:4] / 2, b[..., :2] - b[..., 2:4] / 2)
-    high = ops.minimum(a[..., :2] + a[..., 2:4] / 2, b[..., :2] + b[..., 2:4] / 2)
-    sides = ops.maximum(high - low, 0.0)
-    intersection = sides[..., 0] * sides[..., 1]
-    union = a[..., 2] * a[..., 3] + b[..., 2] * b[..., 3] - intersection
-    return intersection / ops.maximum(union, 1e-12), intersection

@@ -139,10 +139,18 @@ class TrainConfig:
     truncation_discount: float = option(
         0.0, help="share that an object loses that is wholly outside the image", minimum=0.0, maximum=1.0
     )
+    box_loss: Literal["squared", "ciou"] = option(
+        "squared", help="of boxes: darknet's squared errors, or 1 - complete IoU, which is stricter with narrow ones"
+    )
+    box_scale: float = option(1.0, help="weight of the boxes in the loss", minimum=0.0)
     optimizer: Literal["adam", "sgd"] = option("adam", help="optimizer; sgd has momentum .9")
     weight_decay: float = option(0.0, help="decoupled weight decay of the kernels", minimum=0.0)
     clip_norm: float | None = option(10.0, help="global gradient norm above which gradients are scaled down")
     ema: float | None = option(None, help="momentum of the weights' averages, which are judged and saved: .998")
+    teacher: Path | None = option(
+        None, help="learn from this detector's answers too, a wider or a dense one: run folder, .keras or name"
+    )
+    teacher_weight: float = option(1.0, help="of the distillation loss beside the region loss", minimum=0.0)
     prune: Pruning | None = option(
         None, help="prune and hold at zero while it learns, such as {sparsity: .9} (docs/prune_detector.md)"
     )
@@ -177,6 +185,8 @@ class TrainConfig:
             raise InputError("no stages", "at least one", "for example --stages all:50:1e-3")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"ema {self.ema}", "a momentum between 0 and 1", "for example .998")
+        if not self.teacher_weight > 0:
+            raise InputError(f"teacher_weight {self.teacher_weight:g}", "above 0", "leave --teacher out instead")
         if self.sizes and self.multi_scale:
             raise InputError("sizes and multi_scale", "one of the two", "leave one out")
 

@@ -19,17 +19,18 @@ from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
 from run_tools.errors import InputError
 from run_tools.files import parse_size
 from run_tools.folder import RunFolder
-from yolo_prune import cached, distribution
+from yolo_prune import cached, distribution, origins
 from yolo_prune.anchors import as_anchors
 from yolo_prune.averages import Averages, swap
 from yolo_prune.board import Board
 from yolo_prune.class_map import OWN, class_set, lookup_of, own_classes
 from yolo_prune.detector import YoloV2
+from yolo_prune.distillation import DISTILLATION, distil
 from yolo_prune.feeds import Feeds
 from yolo_prune.freeze import freeze
 from yolo_prune.loss import COMPONENTS, RegionLoss
 from yolo_prune.metrics import region_metrics
-from yolo_prune.models import load_model
+from yolo_prune.models import load_detector, load_model
 from yolo_prune.monitor import Pictures, ValidationAP
 from yolo_prune.monitor_figures import Judgement
 from yolo_prune.network import STRIDE, check_image_size
@@ -64,6 +65,8 @@ class Trainer:
         self.feeds = Feeds(config, self.store, self.lookup, self.image_size, self.plan.epochs)
         self.model: YoloV2 = None  # type: ignore[assignment]  # made by `fit`
         self.held: Held | None = None  # likewise, where the config prunes
+        self.teacher: YoloV2 | None = None  # likewise, where it has one
+        self.digests: dict[str, str] = {}
 
     def fit(self) -> dict[str, Any]:
         """Trains, or goes on training.
@@ -100,7 +103,17 @@ class Trainer:
         if self.config.prune is not None:
             self.held = Held(self.config.prune, len(self.feeds.train()), self.plan.epochs, self.feeds.plain())
 
+    def _learn_from_teacher(self) -> None:
+        config = self.config
+        if config.teacher is None:
+            return
+        self.teacher = load_detector(config.teacher)
+        if config.cpu_bfloat16:
+            cpu.bfloat16_convolutions(self.teacher)
+        distil(self.model, self.teacher, config.teacher_weight, config.teacher)
+
     def _start(self) -> None:
+        self.digests = origins.digests(origins.sources(self.config))
         anchors = self._anchors()
         self.model = YoloV2(
             len(self.classes.names),
@@ -121,6 +134,7 @@ class Trainer:
                 f"note: stage {self.plan.stages[0].train} keeps {', '.join(random)} as they begin, which is at random; "
                 "give --weights that hold them, or let all layers learn first"
             )
+        self._learn_from_teacher()
         if self.held is not None:
             self.held.start(self.model)
 
@@ -154,7 +168,10 @@ class Trainer:
                 "the same images and labels in the same splits",
                 "compile it again with the same options, or choose a new --out",
             )
+        self.digests = origins.check(origins.sources(self.config), state.get("files", {}), self.config.out)
         self.model = load_model(folder.path(state["checkpoint"]), compile=True)
+        if not state["finished"]:
+            self._learn_from_teacher()
         if self.held is not None:
             self.held.restore(self.model, checkpoint.masks_of(folder.path(state["checkpoint"])))
         folder.truncate(lambda row: row.get("epoch", -1) < state["epoch"])
@@ -193,8 +210,9 @@ class Trainer:
             if saved is not None:
                 self._go_on(saved)
             ordered = functools.partial(self.feeds.train, shuffle=False)
-            # Masks may be those of layers that a cache leaves out of `fit`.
-            config = dataclasses.replace(self.config, cache="off") if self.held is not None else self.config
+            # Masks may be those of layers that a cache leaves out of `fit`, and a teacher sees images, not features.
+            whole = self.held is not None or self.teacher is not None
+            config = dataclasses.replace(self.config, cache="off") if whole else self.config
             learner, train, val = cached.prepare(
                 self.model, stage, feed, ordered, self.feeds.val(), folder.path("features"), config
             )
@@ -222,7 +240,13 @@ class Trainer:
         if self.config.cpu_bfloat16:
             cpu.bfloat16_convolutions(self.model)
         print(f"stage {stage.train}: {len(names)} layers learn, {stage.epochs} epochs of {steps} steps")
-        loss = RegionLoss(self.model.anchors, self.model.num_classes, prior_scale=stage.prior_scale)
+        loss = RegionLoss(
+            self.model.anchors,
+            self.model.num_classes,
+            coord_scale=self.config.box_scale,
+            prior_scale=stage.prior_scale,
+            box_loss=self.config.box_loss,
+        )
         optimizer = optimizer_of(self.config, stage, stage.epochs * steps)
         self.model.compile(optimizer, loss=loss, metrics=region_metrics(loss))
 
@@ -245,7 +269,7 @@ class Trainer:
         found: list[keras.callbacks.Callback] = [
             # Keras ends an epoch of the feed once more when it builds metrics; the epoch must not depend on that.
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(feed, "epoch", epoch)),
-            NanStop(COMPONENTS, lambda batch: "images " + ", ".join(feed.ids(batch % len(feed)))),
+            NanStop((*COMPONENTS, DISTILLATION), lambda batch: "images " + ", ".join(feed.ids(batch % len(feed)))),
             validation,
             JsonLines(folder, {"stage": f"{index}:{stage.train}"}),
             TensorBoardScalars(logdir),
@@ -262,6 +286,7 @@ class Trainer:
                 end,
                 self.held.since if self.held is not None else 0,
                 self.held.save if self.held is not None else None,
+                {"files": self.digests},
             ),
             Board(folder, config, validation.counted, last=index == len(self.plan.stages) - 1),
         ]

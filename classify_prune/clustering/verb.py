@@ -5,6 +5,7 @@ Source: paper 002, sections 3.2 and 5.2, Tables 2, 5 and 6.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import statistics
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from classify_prune.clustering import baselines, naming
+from classify_prune.clustering.choosing import Choice, choose
 from classify_prune.clustering.fuzzy import FuzzyCMeans, hardened
 from classify_prune.options import ClusterConfig
 from data_tools.preprocess import FeatureScale
@@ -30,6 +32,7 @@ class Vectors:
         task: of the store.
         train, judged: float32 (n, features), of the training split and of the one to judge on.
         labels: (split → classes, int64 (n,)) of both.
+        digest: of the file's contents.
     """
 
     def __init__(self, options: ClusterConfig) -> None:
@@ -38,6 +41,7 @@ class Vectors:
             raise InputError(
                 f"{options.data}, which holds images", "feature vectors", "make them with data-tools features"
             )
+        self.digest: str = store.digest()
         self.source, self.task = store.source, store.task(options.task, options.classes)
         views = {split: store[split] for split in (SPLIT, options.split)}
         rows = {split: self.task.rows[split] for split in views}
@@ -54,6 +58,12 @@ class Vectors:
         if options.components is not None:
             found = _reduced(found, options.components)
         self.train, self.judged = found[SPLIT], found[options.split]
+
+    def kept(self, chosen: np.ndarray) -> Vectors:
+        """The same vectors with only some features, bool (features,)."""
+        found = copy.copy(self)
+        found.train, found.judged = self.train[:, chosen], self.judged[:, chosen]
+        return found
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -82,7 +92,8 @@ def cluster(options: ClusterConfig) -> dict[str, Any]:
         rows: one for each fuzziness, number of iterations and seed: these, `ran` (iterations, fewer where it stopped),
         objective, partition_coefficient, collapsed, silhouette, ari and nmi on the split judged; `train` and `judged`:
         accuracy by each of `naming.RULES`; sizes: judged vectors of each cluster; answers: rule → judged vectors called
-        each class. baselines: name → accuracy on the training and on the judged split. run: what it ran on.
+        each class. baselines: name → accuracy on the training and on the judged split. selection: what
+        `choosing.choose` tells of the features chosen, or None. run: what it ran on.
 
     Raises:
         InputError: for a file without vectors, a task or split that is not there, or without the extra `cluster`.
@@ -91,12 +102,27 @@ def cluster(options: ClusterConfig) -> dict[str, Any]:
         raise absent(module, naming.EXTRA)
     data = Vectors(options)
     count = options.clusters or len(data.task.class_names)
+    return clustered(options, data, choose(options, data, count))
+
+
+def clustered(options: ClusterConfig, data: Vectors, choice: Choice | None = None) -> dict[str, Any]:
+    """As `cluster`, for vectors at hand.
+
+    Args:
+        options: of the clustering; its data and choice of features are not looked at.
+        data: the vectors.
+        choice: features chosen; None: all.
+    """
+    count = options.clusters or len(data.task.class_names)
+    if choice is not None:
+        data = data.kept(choice.chosen)
     rows: list[dict[str, Any]] = []
     for fuzziness, seed in itertools.product(options.fuzziness, options.seeds):
         rows += _one(options, data, count, fuzziness, seed)
     return {
         "rows": rows,
         "baselines": _baselines(options, data),
+        "selection": None if choice is None else choice.told,
         "run": {
             "data": str(options.data), "source": data.source, "task": data.task.name, "split": options.split,
             "clusters": count, "vectors": {SPLIT: len(data.train), options.split: len(data.judged)},
@@ -185,6 +211,8 @@ def table(result: dict[str, Any]) -> str:
     told = f"{run['clusters']} clusters of {run['vectors'][SPLIT]} vectors of {run['features']} numbers, "
     told += f"named on {SPLIT}, task {run['task']} of {run['data']} ({run['source']}); accuracies in percent"
     parts = [told, grid(lines)]
+    if result["selection"]:
+        parts.insert(1, selection_line(result["selection"]))
     if result["baselines"]:
         rows = [
             [name, *(f"{100 * found[part]:.1f}" for part in ("train", "judged"))]
@@ -198,6 +226,16 @@ def table(result: dict[str, Any]) -> str:
             "--fuzziness, --scale length, --components 50 or --start kmeans++"
         )
     return "\n\n".join(parts)
+
+
+def selection_line(found: dict[str, Any]) -> str:
+    """What `choosing.choose` tells, in a sentence."""
+    told = f"{found['features']} of {found['of']} features chosen by {found['by']}"
+    if found["by"].startswith("genetic"):
+        told += f": fitness {found['first']:.3f} in the first generation, {found['fitness']:.3f} after "
+        told += f"{found['generations']} more; silhouette of all training vectors "
+        told += "-" if found["silhouette"] is None else f"{found['silhouette']:.3f}"
+    return told
 
 
 def _mean(values: list[float | None], factor: float = 1.0) -> str:

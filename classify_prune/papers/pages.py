@@ -39,6 +39,7 @@ def beside(
     ours: Mapping[str, Sequence[Any]],
     caption: str,
     factor: float = 100.0,
+    digits: int = 1,
 ) -> None:
     """Adds a table with the paper's numbers beside ours.
 
@@ -51,6 +52,7 @@ def beside(
             last.
         caption: names the paper's table.
         factor: from our values to the unit of the printed ones.
+        digits: of ours, after the point.
     """
     head = [first]
     for column in columns:
@@ -60,7 +62,7 @@ def beside(
         row: list[Any] = [label]
         for index in range(len(columns)):
             row += [published[label][index] if label in published else None]
-            row += [spread(ours[label][index], factor) if label in ours else None]
+            row += [spread(ours[label][index], factor, digits) if label in ours else None]
         rows.append(row)
     report.table(head, rows, caption)
 

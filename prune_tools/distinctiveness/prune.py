@@ -53,7 +53,7 @@ def prune(
         raise InputError(f"rule {rule!r} without an amount", "sparsity in 0 to 1", "give for example sparsity=0.5")
     if sparsity is not None and not 0 <= sparsity < 1:
         raise InputError(f"sparsity {sparsity}", "a number from 0 to below 1", "give for example 0.5")
-    groups = _groups(model, layers)
+    groups = free_groups(Graph(model), layers)
     found = measured.collect(model, data) if statistics is None else statistics
     units = {}
     for name, group in groups.items():
@@ -66,8 +66,19 @@ def prune(
     return surgery.remove(model, units, merge, found, multiple=multiple)
 
 
-def _groups(model: keras.Model, layers: Sequence[str] | None) -> dict[str, Group]:
-    graph = Graph(model)
+def free_groups(graph: Graph, layers: Sequence[str] | None) -> dict[str, Group]:
+    """The groups whose units can all go one by one.
+
+    Args:
+        graph: of the model.
+        layers: one layer of each group; None: all such groups of the model, by their widest layer.
+
+    Returns:
+        Layer name → its group.
+
+    Raises:
+        InputError: if a named layer makes no units, or units that cannot go one by one.
+    """
     if layers is None:
         found = {max(group.members, key=lambda name: len(group.members[name])): group for group in graph.groups}
         return {name: group for name, group in found.items() if _free(group)}

@@ -78,6 +78,10 @@ class Flat:
             values.update(zip(step.outputs, found, strict=True))
         return values
 
+    def pack(self, outputs: Sequence[Any]) -> Any:
+        """Outputs, in their order, in the structure in which the model returns them."""
+        return keras.tree.pack_sequence_as(_graph(self.model).output, list(outputs))
+
 
 def flatten(model: keras.Model) -> Flat:
     """Lists the calls of a functional or sequential model.
@@ -165,8 +169,8 @@ def rebuild(flat: Flat, edits: Mapping[str, Mapping[str, Any]]) -> tuple[keras.M
     values = flat.run(inputs, make)
     outputs = [values[number] for number in flat.outputs]
     model = keras.Model(
-        keras.tree.pack_sequence_as(flat.model.input, inputs),
-        keras.tree.pack_sequence_as(flat.model.output, outputs),
+        keras.tree.pack_sequence_as(graph.input, inputs),
+        keras.tree.pack_sequence_as(graph.output, outputs),
         name=flat.model.name,
     )
     return model, made

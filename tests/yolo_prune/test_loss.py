@@ -210,7 +210,7 @@ def test_wrong_anchors(anchors):
 
 def test_a_loss_survives_serialisation():
     options = {"object_scale": 2.0, "noobject_scale": 3.0, "class_scale": 4.0, "coord_scale": 5.0, "threshold": 0.7}
-    options |= {"rescore": False, "box_weighting": False, "prior_scale": 0.5, "name": "mine"}
+    options |= {"rescore": False, "box_weighting": False, "prior_scale": 0.5, "box_loss": "ciou", "name": "mine"}
     loss = RegionLoss("tiny-voc", 3, **options)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
     assert type(again) is RegionLoss

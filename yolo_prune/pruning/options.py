@@ -51,6 +51,10 @@ class PruneConfig:
     batch_size: int = option(16, help="images a batch", minimum=1)
     weight_decay: float = option(0.0, help="decoupled weight decay of the kernels", minimum=0.0)
     ema: float | None = option(None, help="momentum of the weights' averages, which are judged and saved: .998")
+    teacher: Path | None = option(
+        None, help="every training, controls too, learns from this detector's answers as well, such as that of --model"
+    )
+    teacher_weight: float = option(1.0, help="of the distillation loss beside the region loss", minimum=0.0)
     augment: Augment | None = option(Augment(), help="random changes of training images; null for none")
     input: str | None = option(None, help="network input WxH, multiples of 32; default: the model's")
     cpu_bfloat16: bool = option(False, help="convolutions in bfloat16 on CPUs that have it: up to twice as fast")

@@ -98,6 +98,8 @@ def train_config(options: PruneConfig, subject: Subject, **own: Any) -> TrainCon
         "batch_size": options.batch_size,
         "weight_decay": options.weight_decay,
         "ema": options.ema,
+        "teacher": options.teacher,
+        "teacher_weight": options.teacher_weight,
         "augment": options.augment,
         "cpu_bfloat16": options.cpu_bfloat16,
         "workers": options.workers,

@@ -10,6 +10,7 @@ import keras
 from run_tools import config as configs
 from run_tools import files
 from run_tools.folder import RunFolder
+from yolo_prune.distillation import check_teacher
 from yolo_prune.evaluation import bootstrap
 from yolo_prune.models import digest, load_detector
 from yolo_prune.pruning import magnitude, page, results
@@ -46,6 +47,8 @@ def prune(options: PruneConfig) -> dict[str, Any]:
         InputError: for options, data or a folder that do not fit, or a network that is not as sparse as it is to be.
     """
     subject = Subject.of(options)
+    if options.teacher is not None:
+        check_teacher(subject.model, load_detector(options.teacher), options.teacher)
     runs = METHODS[options.method](options, subject)
     for run in runs:
         Trainer(run.config)  # what does not fit is told before the first begins

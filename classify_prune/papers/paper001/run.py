@@ -1,0 +1,171 @@
+"""Paper 001 run again: base model, curves of every method, and where each one turns."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classify_prune.loading import load_classifier
+from classify_prune.models import Classifier
+from classify_prune.papers import curves
+from classify_prune.papers.curves import Curves, Method
+from classify_prune.papers.paper001 import published
+from classify_prune.papers.paper001.settings import Settings
+from classify_prune.pruning import tuning
+from classify_prune.recipe import TrainConfig
+from data_tools.store import open_store
+from prune_tools import cost, distinctiveness, statistics
+from run_tools.errors import InputError
+from run_tools.summaries import spread
+
+LAYER = "dense_1"
+SIMILAR, COMPLEMENTARY = "most similar", "similar + complementary"
+LEAST_SQUARES = "most similar, least squares"
+
+
+def batch_name(size: int) -> str:
+    """Name of the batch removal that leaves one of a set."""
+    return f"{size - 1} of {size} most similar"
+
+
+def methods(settings: Settings) -> dict[str, Method]:
+    """The paper's three methods, larger sets, and what it lacks."""
+    centre = settings.centre
+    found = {
+        SIMILAR: Method("most_similar", "outgoing", centre),
+        COMPLEMENTARY: Method("similar_complementary", "outgoing", centre, 2),
+    }
+    for size in settings.sets:
+        found[batch_name(size)] = Method("batch", "outgoing", centre, size - 1, {"batch": size})
+    if settings.extra:
+        found[LEAST_SQUARES] = Method("most_similar", "least_squares", centre)
+        found["random"] = Method("random", "delete", centre)
+    return found
+
+
+def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
+    """Everything, seed by seed; what is done is read back.
+
+    Args:
+        data: compiled file of feature vectors.
+        out: folder; each seed has one of its own in it.
+        settings: of the paper.
+
+    Returns:
+        `{"splits": {split: vectors}, "shares": {class: [share of each split]}, "seeds": {seed: see `one`}, "flops": of
+        the base model as the paper counts, "turns": {method: see `curves.turn`}, "claims"}`.
+
+    Raises:
+        InputError: for data or settings that do not fit.
+    """
+    store: Any = open_store(data, "classification")
+    if store.content != "features":
+        fix = "make features of them: data-tools features IN.h5 OUT.h5"
+        raise InputError(f"{data}, which holds images", "feature vectors", fix)
+    task = store.task(settings.task)
+    counts = {split: task.counts(split) for split in store.splits}
+    seeds = {str(seed): one(data, out / f"seed-{seed}", settings, seed) for seed in settings.seeds}
+    flops = next(iter(seeds.values()))["flops"]
+    turns = {
+        name: curves.turn(seeds, name, settings.hidden, flops / settings.hidden, settings.samples)
+        for name in methods(settings)
+    }
+    return {
+        "splits": {split: int(count.sum()) for split, count in counts.items()},
+        "shares": {
+            name: [float(count[i] / count.sum()) for count in counts.values()]
+            for i, name in enumerate(task.class_names)
+        },
+        "seeds": seeds,
+        "flops": flops,
+        "turns": turns,
+        "claims": claims(seeds, turns),
+    }
+
+
+def one(data: Path, out: Path, settings: Settings, seed: int) -> dict[str, Any]:
+    """One seed.
+
+    Returns:
+        `{"base": see `tuning.tuned`, "flops", "angles": see `angles`, "curves": {method: see `Curves.curve`},
+        "control": see `Curves.control`}`.
+    """
+    config = TrainConfig(
+        data=data,
+        out=out / "base",
+        task=settings.task,
+        network="mlp",
+        widths=(settings.hidden,),
+        dropout=settings.dropout,
+        standardise=settings.standardise,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        optimizer=settings.optimizer,
+        momentum=settings.momentum,
+        learning_rate=settings.learning_rate,
+        patience=settings.patience,
+        limit=settings.limit,
+        # Checkpoints and pictures of every epoch would take longer than the epochs.
+        save_every=10,
+        images_every=100,
+        seed=seed,
+    )
+    base = tuning.tuned(config, tuning.Judge(data, task=settings.task, batch_size=settings.batch_size))
+    model = load_classifier(config.out)
+    retraining = dataclasses.replace(
+        config,
+        out=out,
+        epochs=settings.tune_epochs,
+        patience=settings.tune_patience,
+        learning_rate=settings.tune_rate,
+    )
+    made = Curves(config, retraining, LAYER, settings.patterns)
+    return {
+        "base": base,
+        "flops": cost.flops(model, "paper001"),
+        "angles": angles(model, made.seen, settings.centre),
+        "curves": {
+            name: made.curve(name, model, method, settings.stride) for name, method in methods(settings).items()
+        },
+        "control": made.control(model, settings.control),
+    }
+
+
+def angles(model: Classifier, vectors: np.ndarray, centre: str) -> dict[str, Any]:
+    """How alike the base model's units are.
+
+    Returns:
+        `{"smallest", "largest" (degrees), "below": pairs under 15°, "above": pairs over 165°, "constant": units without
+        an angle}`.
+    """
+    gram = statistics.collect(model, vectors, batch_size=1024)[LAYER]
+    found = distinctiveness.angles(gram.gram, gram.sums, gram.count, centre)
+    pairs = found[np.triu_indices(len(found), 1)]
+    pairs = pairs[~np.isnan(pairs)]
+    return {
+        "smallest": float(pairs.min(initial=180.0)),
+        "largest": float(pairs.max(initial=0.0)),
+        "below": int((pairs < 15).sum()),
+        "above": int((pairs > 165).sum()),
+        "constant": int(np.isnan(np.diag(found)).sum()),
+    }
+
+
+def claims(seeds: dict[str, Any], turns: dict[str, Any]) -> list[dict[str, str]]:
+    """What the paper claims and what was found, for `paper summary`."""
+    base = spread([found["base"]["test"]["accuracy"] for found in seeds.values()])
+    found = [{"claim": "test accuracy of 2048-500-11, %", "published": f"{published.BASE_TEST}", "ours": f"{base}"}]
+    for name, (units, _) in published.TABLE4.items():
+        if name in turns:
+            ours = f"{curves.interval(turns[name])}; {100 * turns[name]['left']:.0f} % of the work left"
+            claim = f"units removed before the inflection, {name}"
+            found.append({"claim": claim, "published": f"{units} of 500", "ours": ours})
+    named = [name for name in published.TABLE4 if name in turns]
+    order = sorted(named, key=lambda name: -turns[name]["x"])
+    best = max(turns, key=lambda name: turns[name]["x"])
+    ours = f"most first: {', '.join(order)}; of all: {best}"
+    found.append({"claim": "the most robust method", "published": "2 of 3 most similar", "ours": ours})
+    return found
