@@ -109,7 +109,9 @@ class Statistics(Mapping[str, Gram]):
         return total([self.of(group, reader.layer) for reader in group.readers])
 
 
-def collect(model: keras.Model, data: Any, batch_size: int = 32, positions: int | None = 16) -> Statistics:
+def collect(
+    model: keras.Model, data: Any, batch_size: int = 32, positions: int | None = 16, average: bool = False
+) -> Statistics:
     """Sums the outputs of all units that can be removed, where their readers read them, over a data set.
 
     Args:
@@ -118,6 +120,8 @@ def collect(model: keras.Model, data: Any, batch_size: int = 32, positions: int 
             `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator), each the inputs or a tuple beginning with them.
         batch_size: patterns a forward pass, for arrays.
         positions: most positions of an image that count, on an even grid; None: all.
+        average: a pattern is an image and not a position: each map counts with its mean over all positions. For angles
+            alone; what a layer reads are positions, so merging wants statistics of these.
 
     Returns:
         `{"layer name": Gram}`, taken after batch normalisation, activation, pooling and additions.
@@ -125,7 +129,7 @@ def collect(model: keras.Model, data: Any, batch_size: int = 32, positions: int 
     Raises:
         InputError: if there is no data, or an output is not a finite number.
     """
-    return Collector(Graph(model), positions).collect(data, batch_size)
+    return Collector(Graph(model), positions, average).collect(data, batch_size)
 
 
 class Collector:
@@ -133,17 +137,17 @@ class Collector:
 
     Args:
         graph: of the model.
-        positions: as for `collect`.
+        positions, average: as for `collect`.
     """
 
-    def __init__(self, graph: Graph, positions: int | None = 16) -> None:
+    def __init__(self, graph: Graph, positions: int | None = 16, average: bool = False) -> None:
         if positions is not None and positions < 1:
             raise InputError(f"positions {positions}", "at least 1, or None for all", "give a larger number")
         self._positions = positions
         self._groups = [group for group in graph.groups if group.removable.any() and group.readers]
         reads = [(group, reader) for group in self._groups for reader in group.readers]
         self._sites = {(site.tensor, id(site.view)): site for _, reader in reads for site in reader.sites}
-        self._probe = _Probe(graph, list(self._sites.values()), positions)
+        self._probe = _Probe(graph, list(self._sites.values()), positions, average)
 
     def collect(self, data: Any, batch_size: int = 32) -> Statistics:
         """The statistics with the weights that the model has now; see the function `collect`."""
@@ -212,10 +216,10 @@ class _Sums:
 class _Probe(keras.Model):
     """The model's inner tensors on even grids of positions; runs the model's own layers, and adds nothing to them."""
 
-    def __init__(self, graph: Graph, sites: list[Site], positions: int | None) -> None:
+    def __init__(self, graph: Graph, sites: list[Site], positions: int | None, average: bool) -> None:
         super().__init__(name="probe")
         self.source = graph.flat.model
-        self._flat, self._sites, self._positions = graph.flat, sites, positions
+        self._flat, self._sites, self._positions, self._average = graph.flat, sites, positions, average
         # XLA pays on accelerators; for TensorFlow on a CPU it only adds minutes of compilation.
         self.compile(jit_compile=keras.backend.backend() != "tensorflow")
 
@@ -225,6 +229,9 @@ class _Probe(keras.Model):
         found = []
         for site in self._sites:
             tensor = values[site.tensor] if site.view is None else site.view(values[site.tensor])
+            if self._average and len(tensor.shape) > 2:
+                found.append(keras.ops.mean(tensor, axis=tuple(range(1, len(tensor.shape) - 1))))
+                continue
             fixed = None not in self._flat.shapes[site.tensor][1:-1]
             found.append(tensor if self._positions is None else _grid(tensor, self._positions, fixed))
         return found

@@ -77,9 +77,11 @@ class Judge:
         feed = self.feed(model, "train", shuffle=True)
         recalibration.recalibrate(model, (feed[index] for index in range(len(feed))), batches)
 
-    def statistics(self, model: Classifier, limit: int | None = None, positions: int | None = 16) -> Statistics:
+    def statistics(
+        self, model: Classifier, limit: int | None = None, positions: int | None = 16, average: bool = False
+    ) -> Statistics:
         """`prune_tools.statistics.collect` on the training images, or on so many of them, evenly taken."""
-        return collect(model, self.feed(model, "train", limit), positions=positions)
+        return collect(model, self.feed(model, "train", limit), positions=positions, average=average)
 
 
 def remove(model: Classifier, units: Any, merge: str, statistics: Statistics | None) -> Classifier:

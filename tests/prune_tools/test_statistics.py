@@ -161,3 +161,16 @@ def test_the_model_is_left_as_it_is(dense):
     assert nodes == [len(layer._inbound_nodes) for layer in dense.layers]
     for old, new in zip(state, dense.weights, strict=True):
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(new))
+
+
+def test_average_makes_an_image_one_pattern() -> None:
+    inputs = keras.Input((4, 5, 3))
+    x = keras.layers.Conv2D(6, 3, activation="relu", name="first")(inputs)
+    outputs = keras.layers.Conv2D(2, 1, name="last")(x)
+    model, maps = keras.Model(inputs, outputs), keras.Model(inputs, x)
+    images = np.random.default_rng(0).normal(size=(7, 4, 5, 3)).astype(np.float32)
+    found = statistics.collect(model, images, average=True)["first"]
+    means = np.asarray(maps(images)).mean(axis=(1, 2)).astype(np.float64)
+    assert found.count == 7
+    np.testing.assert_allclose(found.gram, means.T @ means, rtol=1e-5)
+    np.testing.assert_allclose(found.sums, means.sum(axis=0), rtol=1e-5)

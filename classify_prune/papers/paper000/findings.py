@@ -85,6 +85,14 @@ def story(seeds: Seeds) -> list[str]:
         totals[key.split()[0]] = (entry["removed"], entry["units"])
     shares = [f"{angle}°: {gone} of {units}" for angle, (gone, units) in totals.items()]
     told.append(f"Units under each threshold, of all: {', '.join(shares)}.")
+    near = [group["nearest"] for group in groups.values() if group["nearest"] is not None]
+    wide = [group["nearest_positions"] for group in groups.values() if group["nearest_positions"] is not None]
+    if near and wide:
+        told.append(
+            f"The angle to the nearest unit is {np.median(near):.1f}° in the median group, and {np.median(wide):.1f}° "
+            "over positions of the maps, which are what the next layer reads. Outputs after ReLU are never negative: "
+            "means of whole maps lie in a narrow cone: units that are close by these need not be alike."
+        )
     cut = {name: group for name, group in groups.items() if "alone" in group}
     if not cut:
         return [*told, f"At {focus}° nothing goes, so nothing is lost."]

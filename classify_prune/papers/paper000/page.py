@@ -145,7 +145,8 @@ def _why(report: Report, result: Mapping[str, Any]) -> None:
     rows = []
     for name, group in why["groups"].items():
         kind = f"sum of {group['layers']}" if group["layers"] > 1 else "inside a block"
-        row = [name.removesuffix("_conv"), kind, group["units"], group["nearest"], *group["removed"].values()]
+        row = [name.removesuffix("_conv"), kind, group["units"], group["nearest"], group["nearest_positions"]]
+        row += group["removed"].values()
         if "alone" in group:
             alone, errors = group["alone"], group["error"]
             row += [group["lengths"], errors["outgoing"], errors["least_squares"]]
@@ -154,8 +155,9 @@ def _why(report: Report, result: Mapping[str, Any]) -> None:
             row += [None] * 5
         rows.append(row)
     counts = [f"gone at {angle}°" for angle in next(iter(why["groups"].values()))["removed"]]
-    head = ["channels of", "kind", "units", "median nearest °", *counts, f"lengths, {focus}°", "predicted, outgoing",
-            "predicted, least squares", "alone, outgoing", "alone, least squares"]  # fmt: skip
+    head = ["channels of", "kind", "units", "median nearest °", "over positions °", *counts]
+    head += [f"lengths, {focus}°", "predicted, outgoing", "predicted, least squares"]
+    head += ["alone, outgoing", "alone, least squares"]
     report.table(head, rows, WHY_NOTE)
 
 

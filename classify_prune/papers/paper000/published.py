@@ -43,8 +43,9 @@ READINGS = (
     Reading(
         "section 3.2",
         "Activation vectors hold one output for each training image; those of a convolution are maps",
-        "A pattern is one position of one image, on an even grid; outputs after batch normalisation, addition and "
-        "ReLU, as the next layer reads them; not centred.",
+        "One number an image: the mean of the map (pattern image; Settings say which was used), taken after batch "
+        "normalisation, addition and ReLU, as the next layer reads it, and not centred. What positions of the maps "
+        "would give stands beside it: their angles are far wider.",
     ),
     Reading(
         "section 3.2",

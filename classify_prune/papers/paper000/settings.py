@@ -38,6 +38,9 @@ class Settings:
     sparsity: tuple[float, ...] = option((0.3, 0.5, 0.7, 0.95, 0.99), help="levels of Table 1, fractions")
     angles: tuple[float, ...] = option((5.0, 10.0, 15.0, 20.0, 25.0, 30.0), help="thresholds of Table 2, degrees")
     centre: Literal["none", "mean"] = option("none", help="what is taken out of outputs before angles are measured")
+    pattern: Literal["image", "position"] = option(
+        "image", help="what outputs are compared over: each map's mean in every image, or positions of maps"
+    )
     merge: Literal["delete", "incoming", "outgoing", "project", "least_squares"] = option(
         "outgoing", help="what becomes of a removed unit's weights in Table 2"
     )

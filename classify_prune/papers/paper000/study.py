@@ -80,10 +80,17 @@ class Study:
 
     @cached_property
     def angles(self) -> dict[str, np.ndarray]:
-        """Degrees between the units of each group."""
-        found = {}
+        """Degrees between the units of each group, over the patterns of the settings."""
+        return self.angles_of(self.settings.pattern)
+
+    def angles_of(self, pattern: str) -> dict[str, np.ndarray]:
+        """Degrees between the units of each group, over images (means of the maps) or over positions."""
+        found, settings = {}, self.settings
+        measured = self.statistics
+        if pattern == "image":
+            measured = self.judge.statistics(self.model, settings.images, average=True)
         for name in self.groups:
-            gram = self.statistics[name]
+            gram = measured[name]
             found[name] = distinctiveness.angles(gram.gram, gram.sums, gram.count, self.settings.centre)
         return found
 

@@ -102,32 +102,40 @@ def predicted(study: Study, group: Group, pairs: Pairs) -> dict[str, Any]:
     }
 
 
+def nearest(angles: np.ndarray) -> float | None:
+    """Median over the units of the angle to the nearest other one, degrees; None where no two have an angle."""
+    others = np.where(np.isnan(angles), np.inf, angles) + np.diag(np.full(len(angles), np.inf))
+    least = others.min(axis=1)
+    known = least[np.isfinite(least)]
+    return float(np.median(known)) if len(known) else None
+
+
 def explain(study: Study) -> dict[str, Any]:
     """Group by group: how many units lie under each threshold, and what removing those of `focus` alone costs.
 
     Returns:
         `{"focus", "accuracy": of the base model on validation, "groups": {name: {"units", "layers": how many
         convolutions lose the units, "constant": units without an angle, "removed": {angle: units}, "nearest": median
-        angle to the nearest unit, and where units go at `focus` what `predicted` returns and "alone": {rule:
-        {"accuracy", "change"}}}}}`; change: squared change of the logits as a share of their variance.
+        angle to the nearest unit, "nearest_positions": the same over positions of the maps, and where units go at
+        `focus` what `predicted` returns and "alone": {rule: {"accuracy", "change"}}}}}`; change: squared change of the
+        logits as a share of their variance.
     """
     focus = study.settings.focus
     chosen = study.pairs(focus)
     looked = sorted({*study.settings.angles, focus})
     counts = {angle: {name: len(pairs) for name, pairs in study.pairs(angle).items()} for angle in looked}
+    by_position = study.angles_of("position")
     base: dict[str, np.ndarray] = {}
 
     def make(name: str) -> dict[str, Any]:
         group, angles = study.groups[name], study.angles[name]
-        others = angles + np.diag(np.full(len(angles), np.inf))
-        nearest = np.nanmin(np.where(np.isnan(others), np.inf, others), axis=1)
-        known = nearest[np.isfinite(nearest)]
         found: dict[str, Any] = {
             "units": group.units,
             "layers": len(group.members),
             "constant": int(np.isnan(np.diag(angles)).sum()),
             "removed": {f"{angle:g}": counts[angle].get(name, 0) for angle in looked},
-            "nearest": float(np.median(known)) if len(known) else None,
+            "nearest": nearest(angles),
+            "nearest_positions": nearest(by_position[name]),
         }
         pairs = chosen.get(name)
         if pairs:
