@@ -178,6 +178,12 @@ class YoloV2(keras.Model):
 
     def _check_input(self, shape: Sequence[int]) -> None:
         height, width = self.image_size
+        if self.input_shape[-1] != 3:
+            raise InputError(
+                f"a network of {self.input_shape[-1]}-channel images",
+                "one of RGB images",
+                "call it on arrays of its own",
+            )
         if tuple(shape) != (height, width, 3):
             told = f"of {shape[1]}x{shape[0]}" if len(shape) == 3 and shape[2] == 3 else f"of shape {tuple(shape)}"
             raise InputError(
