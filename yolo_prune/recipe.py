@@ -177,7 +177,7 @@ class TrainConfig:
     seed: int = option(0, help="of weights, shuffling and augmentation")
     workers: int = option(1, help="threads that prepare batches", minimum=1)
     limit: int | None = option(
-        None, help="use only the first N training images and validate on them: an overfitting check"
+        None, help="use only the first N training images and validate on them: an overfitting check", minimum=1
     )
 
     def __post_init__(self):
@@ -185,6 +185,8 @@ class TrainConfig:
             raise InputError("no stages", "at least one", "for example --stages all:50:1e-3")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"ema {self.ema}", "a momentum between 0 and 1", "for example .998")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise InputError(f"clip_norm {self.clip_norm:g}", "above 0, or null for no clipping", "for example 10")
         if not self.teacher_weight > 0:
             raise InputError(f"teacher_weight {self.teacher_weight:g}", "above 0", "leave --teacher out instead")
         if self.sizes and self.multi_scale:

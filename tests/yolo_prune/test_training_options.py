@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from data_tools.augment import Augment
+from data_tools.compiler import DataCompiler
+from data_tools.kitti import KittiExtractor
 from data_tools.pipeline import Batches
 from data_tools.store import open_store
 from data_tools.weights import balanced, repeats
@@ -218,9 +220,24 @@ def test_what_makes_no_sense_leaves_no_folder(small, small_h5, tmp_path, changes
     assert told in str(error.value) and not (tmp_path / "run").exists()
 
 
+def test_a_file_without_validation_images_leaves_no_folder(small, small_kitti, tmp_path):
+    made = {"split": "random", "fractions": (0.8, 0.0, 0.2), "progress": False}
+    DataCompiler(KittiExtractor(small_kitti), (96, 160), **made).compile(tmp_path / "no_val.h5")
+    with pytest.raises(InputError, match="split 'val'; expected one of train, test"):
+        Trainer(small(tmp_path / "no_val.h5", tmp_path / "run"), verbose=0).fit()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("norm", [0.0, -1.0, float("nan")])
+def test_a_norm_that_gradients_cannot_have(small, small_h5, tmp_path, norm):
+    with pytest.raises(InputError, match="above 0, or null for no clipping"):
+        small(small_h5, tmp_path, clip_norm=norm)
+
+
 @pytest.mark.parametrize(
     "name, value",
     [
+        ("limit", 0),
         ("accumulate", 0),
         ("sizes_every", 0),
         ("multi_scale", -0.1),
