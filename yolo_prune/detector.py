@@ -173,7 +173,17 @@ class YoloV2(keras.Model):
     def decoded(
         self, logits: np.ndarray, score: float = 0.005, iou: float = 0.45, limit: int | None = 100
     ) -> list[Detections]:
-        """What `detect` makes of a raw head; see there. Without a limit all boxes stay that suppression leaves."""
+        """What `detect` makes of a raw head.
+
+        Args:
+            logits: (n, gh, gw, anchors · (5 + classes)); the grid need not be that of the network's own input.
+            score: least score kept, in 0–1.
+            iou: per-class suppression threshold, in 0–1.
+            limit: most detections an image; None: all that suppression leaves.
+
+        Returns:
+            One `Detections` an image, boxes xyxy relative to the image.
+        """
         return detections(logits, self.anchors, self.num_classes, score, iou, limit)
 
     def _check_input(self, shape: Sequence[int]) -> None:
