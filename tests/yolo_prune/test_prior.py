@@ -1,9 +1,14 @@
 """darknet's early pull towards the anchors ends after so many images, wherever in an epoch that is."""
 
+import re
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+import yaml
 
+from run_tools import config
 from run_tools.errors import InputError
 from run_tools.folder import RunFolder
 from yolo_prune.detector import YoloV2
@@ -11,7 +16,7 @@ from yolo_prune.loss import RegionLoss
 from yolo_prune.metrics import region_metrics
 from yolo_prune.models import load_model
 from yolo_prune.prior import PriorEnds
-from yolo_prune.recipe import Stage
+from yolo_prune.recipe import Stage, TrainConfig
 from yolo_prune.trainer import Trainer
 
 ANCHORS = ((1.0, 1.0), (0.5, 0.8))
@@ -69,6 +74,15 @@ def test_a_training_that_was_cut_off_ends_alike(small, small_h5, tmp_path, train
     first, second = (load_model(tmp_path / run / "last.keras") for run in ("whole", "cut"))
     for one, two in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_allclose(two, one, atol=1e-6)
+
+
+def test_the_documented_recipe_of_darknet_is_a_config():
+    text = (Path(__file__).resolve().parents[2] / "docs/darknet.md").read_text(encoding="utf-8")
+    told = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1])
+    chosen = config.from_mapping(TrainConfig, {**told, "data": "kitti.h5", "out": "run"}, where="docs/darknet.md")
+    assert chosen.stages[0].prior_images == 12_800 and chosen.batch_size * chosen.accumulate == 64
+    # Ten batches of 64 a size.
+    assert chosen.sizes_every == 10 * chosen.accumulate and len(chosen.sizes) == 10
 
 
 @pytest.mark.parametrize("images, scale", [(0, 0.01), (12_800, 0.0)])

@@ -149,6 +149,24 @@ def test_accumulated_batches_make_the_step_of_a_large_one(small, small_h5, tmp_p
         np.testing.assert_allclose(other, one, rtol=2e-4, atol=2e-6)
 
 
+def test_darknets_decay_is_ten_times_as_large_here(small, small_h5, tmp_path):
+    """docs/darknet.md: decay=5e-4 goes through darknet's momentum, 5e-3 here does not."""
+    rate, steps = 0.1, 200
+    ours = keras.Variable([1.0], name="kernel")
+    config = small(small_h5, tmp_path, optimizer="sgd", weight_decay=5e-3)
+    optimizer = optimizer_of(config, Stage("all", 1, rate, "constant"), steps)
+    weight, update = 1.0, 0.0
+    for _ in range(steps):
+        optimizer.apply([keras.ops.zeros(1)], [ours])
+        # update_convolutional_layer with a batch of one and no gradient: decay is added before the momentum.
+        update -= 5e-4 * weight
+        weight += rate * update
+        update *= 0.9
+    # Ten times 5e-4 · .1 a step: exp(-.1) = .905; momentum needs some ten steps to get there.
+    assert weight == pytest.approx(0.905, rel=0.01)
+    assert float(ours[0]) == pytest.approx(weight, rel=0.01)
+
+
 @pytest.fixture
 def feeds(small, small_h5, tmp_path):
     """Makes the feeds of a config."""
