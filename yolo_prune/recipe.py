@@ -9,6 +9,7 @@ from data_tools.augment import Augment
 from run_tools.config import option
 from run_tools.errors import InputError
 from yolo_prune.pruning.settings import Pruning
+from yolo_prune.region import Region
 
 SCHEDULES = ("cosine", "constant", "darknet")
 NAMED = ("names", "except")
@@ -161,6 +162,7 @@ class TrainConfig:
         "squared", help="of boxes: darknet's squared errors, or 1 - complete IoU, which is stricter with narrow ones"
     )
     box_scale: float = option(1.0, help="weight of the boxes in the loss", minimum=0.0)
+    region: Region = option(Region(), help="the loss's other options, such as {rescore: false} (docs/training.md)")
     optimizer: Literal["adam", "sgd"] = option("adam", help="optimizer; sgd has momentum .9")
     weight_decay: float = option(0.0, help="decoupled weight decay of the kernels", minimum=0.0)
     clip_norm: float | None = option(10.0, help="global gradient norm above which gradients are scaled down")

@@ -248,6 +248,7 @@ class Trainer:
             coord_scale=self.config.box_scale,
             prior_scale=stage.prior_scale,
             box_loss=self.config.box_loss,
+            **dataclasses.asdict(self.config.region),
         )
         optimizer = optimizer_of(self.config, stage, stage.epochs * steps)
         self.model.compile(optimizer, loss=loss, metrics=region_metrics(loss))

@@ -1,5 +1,6 @@
 """Options of a training that change its steps or its feed: each does what it says, and goes on where it was cut off."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from yolo_prune.models import load_model
 from yolo_prune.network import PASSTHROUGHS
 from yolo_prune.optimizers import optimizer_of
 from yolo_prune.recipe import Stage, TrainConfig
+from yolo_prune.region import Region
 from yolo_prune.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -261,6 +263,21 @@ def test_a_file_without_validation_images_leaves_no_folder(small, small_kitti, t
     assert not (tmp_path / "run").exists()
 
 
+def test_the_options_of_the_loss_reach_it(small, small_h5, tmp_path, fits):
+    given = {"object_scale": 4.0, "noobject_scale": 0.5, "class_scale": 2.0, "threshold": 0.5}
+    given |= {"rescore": False, "box_weighting": False}
+    path = tmp_path / "config.yaml"
+    config.dump(small(small_h5, tmp_path / "run", region=Region(**given), box_scale=3.0), path)
+    trainer = Trainer(config.load(TrainConfig, path), verbose=0)
+    trainer.fit()
+    loss = trainer.model.loss.get_config()
+    assert {name: loss[name] for name in given} == given and loss["coord_scale"] == 3.0
+    # What a config does not say is darknet's.
+    default = RegionLoss("coco", 2).get_config()
+    for name, value in dataclasses.asdict(Region()).items():
+        assert default[name] == value
+
+
 @pytest.mark.parametrize("norm", [0.0, -1.0, float("nan")])
 def test_a_norm_that_gradients_cannot_have(small, small_h5, tmp_path, norm):
     with pytest.raises(InputError, match="above 0, or null for no clipping"):
@@ -279,6 +296,8 @@ def test_a_norm_that_gradients_cannot_have(small, small_h5, tmp_path, norm):
         ("truncation_discount", -0.5),
         ("mosaic_off", -1),
         ("augment", {"mosaic": 1.5}),
+        ("region", {"threshold": 1.5}),
+        ("region", {"object_scale": -1.0}),
         ("augment", {"mixup": -0.1}),
     ],
 )
