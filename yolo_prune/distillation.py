@@ -138,7 +138,7 @@ def check_teacher(model: YoloV2, teacher: YoloV2, source: Any = "the teacher") -
 def distil(model: YoloV2, teacher: YoloV2, weight: float = 1.0, source: Any = "the teacher") -> None:
     """Lets every later step of `fit` learn from a teacher too, which sees the same images, augmented ones as well.
 
-    The student's loss becomes its own plus `weight` times `DistillationLoss` with the scales of `RegionLoss`.
+    The student's loss becomes its own plus `weight` times `DistillationLoss` with the default scales of `RegionLoss`.
     Validation only measures the latter: the loss of `evaluate`, "val_loss", stays the student's own. Both are logged,
     as "distillation" and "val_distillation", without the weight. To be called before `compile`, since a compiled step
     is kept. Nothing that is saved of the student changes, and the teacher learns nothing.
