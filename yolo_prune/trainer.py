@@ -35,6 +35,7 @@ from yolo_prune.monitor import Pictures, ValidationAP
 from yolo_prune.monitor_figures import Judgement
 from yolo_prune.network import STRIDE, check_image_size
 from yolo_prune.optimizers import optimizer_of
+from yolo_prune.prior import PriorEnds
 from yolo_prune.pruning.held import Held
 from yolo_prune.recipe import Plan, Stage, TrainConfig
 from yolo_prune.transfer import transfer
@@ -100,6 +101,7 @@ class Trainer:
                 return self._summary(folder)
 
     def _prepare(self) -> None:
+        self.feeds.val()  # a file without validation images must not leave a folder behind
         if self.config.prune is not None:
             self.held = Held(self.config.prune, len(self.feeds.train()), self.plan.epochs, self.feeds.plain())
 
@@ -295,6 +297,9 @@ class Trainer:
             found = [found[0], averages, *found[1:], averages.back]
         if self.held is not None:
             found.insert(1, self.held.callback(begin, logdir))
+        if stage.prior_images is not None:
+            steps, start = len(feed), self.plan.starts[index]
+            found.append(PriorEnds(self.model.loss, stage.prior_images, config.batch_size, steps, start))
         return found
 
     def _summary(self, folder: RunFolder) -> dict[str, Any]:
