@@ -157,6 +157,36 @@ def _counts(model: keras.Model) -> dict[str, Any]:
     return {"parameters": total, "nonzero": living, "sparsity": 1 - living / total if total else 0.0}
 
 
+def rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """What `compare` returns, as texts for a table.
+
+    Args:
+        result: of `compare`.
+
+    Returns:
+        `(head, rows)`, a row a model and form.
+    """
+    head = ["model", "format", "MB", "MB as zip", "median ms", "zeros kept", "bit for bit", "difference", "precision"]
+    body = [
+        [
+            row["model"], row["format"], f"{row['bytes'] / 1e6:.3f}", f"{row['zip_bytes'] / 1e6:.3f}",
+            "-" if row["milliseconds"] is None else f"{row['milliseconds']:.2f}",
+            "-" if row["zeros_kept"] is None else f"{row['zeros_kept']:.2%}".replace("100.00%", "100%"),
+            "yes" if row["exact"] else "no", f"{row['max_difference']:.1g}", row["precision"],
+        ]
+        for row in result["rows"]
+    ]  # fmt: skip
+    return head, body
+
+
+def left_out(result: Mapping[str, Any]) -> list[str]:
+    """Of each runtime that `compare` could not run: a line that says what is missing."""
+    return [
+        f"{kind}: left out, no module {module} (pip install 'prune-vision[export]')"
+        for kind, module in result["missing"].items()
+    ]
+
+
 def table(result: Mapping[str, Any]) -> str:
     """What `compare` returns, as text with its caption.
 
@@ -166,30 +196,18 @@ def table(result: Mapping[str, Any]) -> str:
     Returns:
         Lines.
     """
-    head = ["model", "format", "MB", "MB as zip", "median ms", "zeros kept", "bit for bit", "difference", "precision"]
-    rows = [head] + [
-        [
-            row["model"], row["format"], f"{row['bytes'] / 1e6:.3f}", f"{row['zip_bytes'] / 1e6:.3f}",
-            "-" if row["milliseconds"] is None else f"{row['milliseconds']:.2f}",
-            "-" if row["zeros_kept"] is None else f"{row['zeros_kept']:.2%}".replace("100.00%", "100%"),
-            "yes" if row["exact"] else "no", f"{row['max_difference']:.1g}", row["precision"],
-        ]
-        for row in result["rows"]
-    ]  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    head, body = rows(result)
+    every = [head, *body]
+    widths = [max(len(row[column]) for row in every) for column in range(len(head))]
     text = [0, 1, len(head) - 1]
     lines = [
         "  ".join(
             cell.ljust(width) if column in text else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in rows
+        for row in every
     ]
-    lines += [
-        f"{kind}: left out, no module {module} (pip install 'prune-vision[export]')"
-        for kind, module in result["missing"].items()
-    ]
-    return "\n".join([*lines, "", caption(result)])
+    return "\n".join([*lines, *left_out(result), "", caption(result)])
 
 
 def caption(result: Mapping[str, Any]) -> str:

@@ -9,9 +9,12 @@ from typing import Any
 import keras
 
 from run_tools import files
+from run_tools.errors import TrainingDiverged
 from run_tools.folder import RunFolder
 
 BEST = "best.keras"
+DIVERGED = "diverged"
+"""Entry of the state of a run that has gone back once: what was not finite, and where."""
 LAST = "last.keras"
 MASKS = "masks.npz"
 """Of a finished run that was pruned; those of a checkpoint on the way have its name in front."""
@@ -121,6 +124,25 @@ def masks_of(checkpoint: Path) -> Path:
     """Where the masks lie that hold the network of a checkpoint: `epoch-0003.masks.npz`, or `masks.npz` at the end."""
     name = MASKS if checkpoint.name == LAST else f"{checkpoint.stem}.{MASKS}"
     return checkpoint.with_name(name)
+
+
+def go_back(folder: RunFolder, error: TrainingDiverged) -> None:
+    """Lets a training whose loss was not finite go on from its last checkpoint, once.
+
+    Threads add in another order each time, and bfloat16 rounds coarsely: what overflowed once need not do so again.
+
+    Args:
+        folder: of the run, whose state will say so.
+        error: what stopped it.
+
+    Raises:
+        TrainingDiverged: the error itself, if the run has gone back before or has no checkpoint yet.
+    """
+    state = folder.read_state()
+    if not state or DIVERGED in state:
+        raise error
+    folder.write_state({**state, DIVERGED: error.received})
+    print(f"note: {error.received}; back to the checkpoint after epoch {state['epoch']}, this once", flush=True)
 
 
 def _save(model: keras.Model, path: Path) -> None:
