@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -110,12 +111,16 @@ def _forms(
     made: list[tuple[dict[str, Any], latency.Contender | None]] = []
     if "keras" in kinds:
         made.append(_keras_form(folder, name, model, inputs))
-    for index, (kind, title, choices, precision) in enumerate(_FORMS):
-        if kind not in kinds:
-            continue
-        choices = export.Choices(choices.sparse, choices.bits, choices.codec, tolerance=math.inf)
-        functions = program.functions(model, list(inputs))
-        told = export.write(folder / str(index), model, [kind], functions, inputs, choices=choices)[kind]
+    wanted = [form for form in _FORMS if form[0] in kinds]
+    functions = program.functions(model, list(inputs))
+    written: dict[export.Choices, dict[str, dict[str, Any]]] = {}
+    # What is chosen alike is written together: it comes from one SavedModel, and one file has both precisions.
+    for index, choices in enumerate(dict.fromkeys(form[2] for form in wanted)):
+        alike = list(dict.fromkeys(form[0] for form in wanted if form[2] == choices))
+        free = dataclasses.replace(choices, tolerance=math.inf)
+        written[choices] = export.write(folder / str(index), model, alike, functions, inputs, choices=free)
+    for kind, title, choices, precision in wanted:
+        told = written[choices][kind]
         by_default = kind == "openvino" and precision is None
         row = {
             "model": name, "format": title, "bytes": told["bytes"], "zip_bytes": told["zip_bytes"],

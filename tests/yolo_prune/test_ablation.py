@@ -22,7 +22,7 @@ BASE = {
     "anchors": "voc",
     "batch_size": 4,
     "stages": [{"train": "all", "epochs": 1, "learning_rate": 0.01}],
-    "images_every": 100,
+    "images_every": 0,
 }
 VARIANTS = {"averages": {"ema": 0.9}}
 

@@ -39,7 +39,7 @@ def weights_of(path):
 @pytest.fixture(scope="module")
 def finished(small, small_h5, tmp_path_factory):
     """A whole run, and what `fit` told; its folder held a line of an earlier start that was cut off in epoch 0."""
-    chosen = small(small_h5, tmp_path_factory.mktemp("runs") / "whole")
+    chosen = small(small_h5, tmp_path_factory.mktemp("runs") / "whole", images_every=2)
     with RunFolder(chosen.out).create(chosen) as folder:
         folder.log({"epoch": 0, "loss": -1.0})
     return chosen, Trainer(chosen, verbose=0).fit()
@@ -243,7 +243,6 @@ def test_a_few_images_can_be_learnt_by_heart(small, finished, small_h5, tmp_path
         augment=None,
         monitor="val_loss",
         monitor_every=20,
-        images_every=100,
         weights=finished[0].out,
         new_head=True,
     )

@@ -24,6 +24,7 @@ SURGERY = "{multiple: 2, images: 8, positions: 4, recalibrate: 2}"
 WORDS = ["--method", "distinctiveness", "--schedule", "one-shot", "--keep", ".6", ".4", "--surgery", SURGERY]
 WORDS += ["--controls", "dense", "l1", "--control-keep", ".4", "--seeds", "0", "1", "--seed-keep", ".4"]
 WORDS += ["--epochs", "1", "--batch-size", "6", "--bootstrap", "20", "--pictures", "1", "--runtimes", "compressed"]
+WORDS += ["--train", "{images_every: 0}"]
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -154,7 +155,7 @@ def test_the_report(finished):
     assert small["smaller"] == gains["dense", "compressed, exact"]["bytes"] / small["bytes"] > 1
 
 
-def test_what_is_finished_is_not_run_again(finished, small_model, small_h5, monkeypatch, capsys):
+def test_what_is_finished_is_not_run_again(finished, small_model, small_h5, unseen, monkeypatch, capsys):
     out, result, _ = finished
     for name in ("yolo_prune.detector.YoloV2.fit", "yolo_prune.pruning.judging.predictions"):
         monkeypatch.setattr(name, lambda *_, **__: pytest.fail("run again"))
@@ -170,7 +171,7 @@ def test_what_is_finished_is_not_run_again(finished, small_model, small_h5, monk
     assert "with another config (surgery" in error and error.count("\n") == 1
 
 
-def test_a_level_is_a_model_for_masks(finished, small_h5, tmp_path, fits):
+def test_a_level_is_a_model_for_masks(finished, small_h5, tmp_path, unseen, fits):
     """Structure first, then masks: `--method magnitude` on a pruned level."""
     out, result, _ = finished
     level = out / "pruned/keep-0.4/seed-0"
