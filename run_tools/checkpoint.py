@@ -167,11 +167,20 @@ def finish(folder: RunFolder) -> None:
     masks.unlink(missing_ok=True)
 
 
+def build_optimizer(model: keras.Model) -> None:
+    """Gives the optimizer of a compiled model its variables, before the first step would.
+
+    TensorFlow traces a step twice that makes variables. Only once: Keras's loss scaling would make its own again.
+    """
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
 def restore_optimizer(model: keras.Model, saved: keras.optimizers.Optimizer) -> None:
     """Gives the optimizer that a model was just compiled with the state of a saved one, which then goes on.
 
     A loaded optimizer itself has forgotten what not to decay.
     """
-    model.optimizer.build(model.trainable_variables)
+    build_optimizer(model)
     for variable, value in zip(model.optimizer.variables, saved.variables, strict=True):
         variable.assign(value)

@@ -39,8 +39,8 @@ def prune_data() -> Path:
     return folder
 
 
-@pytest.fixture
-def train_leaving(monkeypatch) -> Callable[[Any, Path, int], Any]:
+@pytest.fixture(scope="session")
+def train_leaving() -> Callable[[Any, Path, int], Any]:
     """The function that runs a trainer to its end, and on the way leaves a copy of its run folder: what a process would
     have left that was cut off at the end of an epoch, before its line and its checkpoint.
 
@@ -56,7 +56,7 @@ def train_leaving(monkeypatch) -> Callable[[Any, Path, int], Any]:
                 shutil.copytree(self.folder.path(), copy, ignore=shutil.ignore_patterns("run.lock"))
             log(self, now, logs)
 
-        with monkeypatch.context() as patched:
+        with pytest.MonkeyPatch.context() as patched:
             patched.setattr(JsonLines, "on_epoch_end", copy_and_log)
             told = trainer.fit()
         assert copy.is_dir()

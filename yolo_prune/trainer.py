@@ -200,8 +200,7 @@ class Trainer:
         )
         optimizer = optimizer_of(self.config, stage, stage.epochs * steps)
         self.model.compile(optimizer, loss=loss, metrics=region_metrics(loss))
-        # TensorFlow traces a step twice that makes variables, and the optimizer would make its own in the first one.
-        self.model.optimizer.build(self.model.trainable_variables)
+        checkpoint.build_optimizer(self.model)
 
     def _go_on(self, saved: keras.optimizers.Optimizer) -> None:
         """Gives the new optimizer the saved one's state."""

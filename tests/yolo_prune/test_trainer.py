@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from data_tools.kitti import KITTI_CLASSES
 from data_tools.pipeline import Batches, batches
 from data_tools.store import open_store
 from run_tools import config
-from run_tools.callbacks import TrainingDiverged
 from run_tools.errors import InputError
 from run_tools.folder import RunFolder
 from yolo_prune.class_map import class_set
@@ -37,12 +37,18 @@ def weights_of(path):
 
 
 @pytest.fixture(scope="module")
-def finished(small, small_h5, tmp_path_factory):
+def cut_off(tmp_path_factory):
+    """Where the run of `finished` lies as it was at the end of its second epoch, before line and checkpoint."""
+    return tmp_path_factory.mktemp("runs") / "cut"
+
+
+@pytest.fixture(scope="module")
+def finished(small, small_h5, cut_off, train_leaving, tmp_path_factory):
     """A whole run, and what `fit` told; its folder held a line of an earlier start that was cut off in epoch 0."""
     chosen = small(small_h5, tmp_path_factory.mktemp("runs") / "whole", images_every=2)
     with RunFolder(chosen.out).create(chosen) as folder:
         folder.log({"epoch": 0, "loss": -1.0})
-    return chosen, Trainer(chosen, verbose=0).fit()
+    return chosen, train_leaving(Trainer(chosen, verbose=0), cut_off, 1)
 
 
 def test_a_run_is_a_folder(finished):
@@ -184,40 +190,32 @@ def poison(monkeypatch):
     return put
 
 
-def test_a_loss_that_is_no_number_names_its_part_and_images(small, small_h5, tmp_path, poison):
+def test_a_loss_that_is_no_number_names_its_part_and_images(small, small_h5, tmp_path, poison, capsys):
     poison(lambda epoch, batch: (epoch, batch) == (0, 1))
     chosen = small(small_h5, tmp_path / "run", stages=(Stage("head", 2),))
-    feed = batches(small_h5, "train", 4, seed=chosen.seed)
-    with pytest.raises(TrainingDiverged) as error:
-        Trainer(chosen, verbose=0).fit()
-    assert "received box = inf in epoch 0, batch 1 (images " + ", ".join(feed.ids(1)) + ")" in str(error.value)
+    config.dump(chosen, tmp_path / "config.yaml")
+    assert main(["train", "--config", str(tmp_path / "config.yaml")]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    images = ", ".join(batches(small_h5, "train", 4, seed=chosen.seed).ids(1))
+    assert f"received box = inf in epoch 0, batch 1 (images {images})" in told
+    assert "with another --out, lower the learning rate" in told
     assert not (tmp_path / "run" / "best.keras").exists()  # and nothing to go back to
 
 
-def test_it_goes_back_to_its_last_checkpoint_once(finished, tmp_path, poison, capsys):
+def test_it_goes_back_to_its_last_checkpoint_once(finished, cut_off, tmp_path, poison, capsys):
     chosen = dataclasses.replace(finished[0], out=tmp_path / "run")
+    shutil.copytree(cut_off, chosen.out)
     folder = RunFolder(chosen.out)
-    bad = {(1, 1), (2, 0)}  # the first until it has gone back, the second for good
-
-    def chosen_batch(epoch, batch):
-        return (epoch, batch) in bad and (epoch == 2 or "diverged" not in (folder.read_state() or {}))
-
-    poison(chosen_batch)
-    config.dump(chosen, tmp_path / "config.yaml")
-    assert main(["train", "--config", str(tmp_path / "config.yaml")]) == 2
-    told = capsys.readouterr()
-    (gone,) = re.findall(r"note: (.*); back to the checkpoint after epoch 1, this once", told.out)
-    assert re.match(r"box = (inf|nan) in epoch 1, batch 1 \(images 0", gone) and gone == folder.read_state()["diverged"]
-    assert re.search(r"received box = (inf|nan) in epoch 2, batch 0 \(images 0", told.err)
-    assert "with another --out, lower the learning rate" in told.err
-    assert [row["epoch"] for row in folder.metrics()] == [0, 1]
-    # Nothing of it is left in the weights: gone on with, it ends like a run to which that never happened.
-    bad.clear()
+    poison(lambda epoch, batch: (epoch, batch) == (1, 1) and "diverged" not in folder.read_state())
     Trainer(chosen, verbose=0).fit()
-    assert [row["epoch"] for row in folder.metrics()] == [0, 1, 2, 3] and "diverged" in folder.read_state()
-    expected = weights_of(finished[0].out / "last.keras")
-    for variable, value in weights_of(chosen.out / "last.keras").items():
-        np.testing.assert_allclose(value, expected[variable], atol=1e-6, err_msg=variable)
+    (gone,) = re.findall(r"note: (.*); back to the checkpoint after epoch 1, this once", capsys.readouterr().out)
+    assert re.match(r"box = (inf|nan) in epoch 1, batch 1 \(images 0", gone) and gone == folder.read_state()["diverged"]
+    # Nothing of it is left: it ends like the run to which that never happened.
+    assert [row["epoch"] for row in folder.metrics()] == [0, 1, 2, 3]
+    for name in ("last.keras", "best.keras"):
+        expected = weights_of(finished[0].out / name)
+        for variable, value in weights_of(chosen.out / name).items():
+            np.testing.assert_allclose(value, expected[variable], atol=1e-6, err_msg=f"{name} {variable}")
 
 
 @pytest.mark.parametrize(
