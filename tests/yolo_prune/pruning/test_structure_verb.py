@@ -24,7 +24,6 @@ SURGERY = "{multiple: 2, images: 8, positions: 4, recalibrate: 2}"
 WORDS = ["--method", "distinctiveness", "--schedule", "one-shot", "--keep", ".6", ".4", "--surgery", SURGERY]
 WORDS += ["--controls", "dense", "l1", "--control-keep", ".4", "--seeds", "0", "1", "--seed-keep", ".4"]
 WORDS += ["--epochs", "1", "--batch-size", "6", "--bootstrap", "20", "--pictures", "1", "--runtimes", "compressed"]
-WORDS += ["--train", "{images_every: 0}"]
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -32,7 +31,9 @@ pytestmark = pytest.mark.timeout(900)
 def prune(model, data, out, *words):
     """The command's exit code, and its result."""
     result = out.parent / "R.json"
-    code = main(["prune", "--model", str(model), "--data", str(data), "--out", str(out), *words, "--json", str(result)])
+    (out.parent / "train.yaml").write_text("train: {images_every: 0}\n")
+    words = ["--config", out.parent / "train.yaml", "--model", model, "--data", data, "--out", out, *words]
+    code = main(["prune", *map(str, words), "--json", str(result)])
     return code, json.loads(result.read_text()) if code == 0 else None
 
 
