@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,3 +37,29 @@ def prune_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data: PRUNE_DATA names {folder}, which is not a folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def train_leaving() -> Callable[[Any, Path, int], Any]:
+    """The function that runs a trainer to its end, and on the way leaves a copy of its run folder: what a process would
+    have left that was cut off at the end of an epoch, before its line and its checkpoint.
+
+    It takes the trainer, the copy and the epoch, from 0. Both trainings are the very same one up to there.
+    """
+    from run_tools.callbacks import JsonLines
+
+    def run(trainer: Any, copy: Path, epoch: int) -> Any:
+        log = JsonLines.on_epoch_end
+
+        def copy_and_log(self, now, logs=None):
+            if now == epoch:
+                shutil.copytree(self.folder.path(), copy, ignore=shutil.ignore_patterns("run.lock"))
+            log(self, now, logs)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(JsonLines, "on_epoch_end", copy_and_log)
+            told = trainer.fit()
+        assert copy.is_dir()
+        return told
+
+    return run

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_tools import comparison
+from prune_tools import runtimes as kinds
 from run_tools import files
 from yolo_prune.export import check_images
 from yolo_prune.models import digest, load_detector
@@ -12,6 +13,12 @@ from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import DENSE, Subject
 
 MEASURED = "measured.json"
+
+
+def check(options: PruneConfig) -> None:
+    """InputError where `options.runtimes` names what is no runtime."""
+    if options.runtimes:
+        kinds.check_kinds(options.runtimes, comparison.RUNTIMES, "runtime")
 
 
 def measure(options: PruneConfig, subject: Subject, networks: Mapping[str, Path]) -> dict[str, Any] | None:

@@ -116,6 +116,13 @@ def choose(found: Sequence[Level], splits: Sequence[str], name: str, tolerance: 
     return best
 
 
+def shown(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The run that stands for the pruning: of the level chosen, or of the sparsest, with the first seed."""
+    pruned = [run for run in result["runs"] if run["kind"] == PRUNED]
+    level = result["chosen"]["level"] if result["chosen"] else max(run["level"] for run in pruned)
+    return next(run for run in pruned if run["level"] == level)
+
+
 def rows(result: Mapping[str, Any], split: str) -> tuple[list[str], list[list[str]]]:
     """AP50 on a split.
 

@@ -12,7 +12,7 @@ from yolo_prune.experiments.pages import command, origin, write_figure
 from yolo_prune.pruning import measuring, results
 from yolo_prune.pruning.judging import Judge
 from yolo_prune.pruning.options import PruneConfig
-from yolo_prune.pruning.page import Axis, begin, curves, pictures, shown, tables
+from yolo_prune.pruning.page import Axis, begin, curves, pictures, tables
 from yolo_prune.pruning.plan import DENSE, PRUNED, Subject
 
 if TYPE_CHECKING:
@@ -165,9 +165,9 @@ def _widths(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> 
     figure = width_bars(before, levels)
     report.figure(figure, WIDTHS_NOTE)
     write_figure(options.out / "widths.png", figure)
-    table = [run for run in _cuts(result) if run["out"] == shown(result)["out"]]
+    table = [run for run in _cuts(result) if run["out"] == results.shown(result)["out"]]
     rows = [[row["group"], row["before"], row["after"], row["score"]] for run in table for row in run["cut"]["table"]]
-    caption = f"Groups of channels that can only go together, at {results.amount(result, shown(result))}."
+    caption = f"Groups of channels that can only go together, at {results.amount(result, results.shown(result))}."
     report.table(["group", "before", "after", "score of the last one removed"], rows, caption)
 
 

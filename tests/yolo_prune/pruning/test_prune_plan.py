@@ -180,6 +180,7 @@ def test_two_percent_keeps_the_answers_and_wrong_masks_do_not(make_detector, sma
         ("--sparsity .5 --splits val tests", "split 'tests'"),
         ("--sparsity .5 --input 100x64", "image size 100x64"),
         ("--sparsity .5 --method distinctivness", "magnitude"),
+        ("--sparsity .5 --runtimes tflite", "tflite"),
         ("--sparsity .5 --model missing", "missing: no such file"),
         ("--sparsity .5 --model FARM", "a detector of cat, dog"),
     ],
