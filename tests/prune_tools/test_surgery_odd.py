@@ -106,7 +106,7 @@ def raw_operations(x):
 
 def a_chain_of_all_that_moves_positions(x):
     x = conv(layers.UpSampling2D(2, interpolation="bilinear")(conv(x, 4, "a")), 6, "b", strides=2)
-    x = layers.Dropout(0.1)(layers.MaxPooling2D(2)(conv(x, 4, "c", dilation_rate=2)(x)))
+    x = layers.Dropout(0.1)(layers.MaxPooling2D(2)(conv(x, 4, "c", dilation_rate=2)))
     x = layers.ZeroPadding2D(1)(layers.Conv2DTranspose(6, 3, strides=2, name="d")(x))
     x = layers.SeparableConv2D(5, 2, strides=2, name="e")(layers.AveragePooling2D(2)(x))
     return layers.SpatialDropout2D(0.1)(layers.Cropping2D(0)(layers.GlobalMaxPooling2D(keepdims=True)(x)))
