@@ -10,6 +10,7 @@ import numpy as np
 from yolo_prune.evaluation.bootstrap import mean_difference
 from yolo_prune.evaluation.tables import aligned
 from yolo_prune.evaluation.weighted import Values
+from yolo_prune.pruning import measuring
 from yolo_prune.pruning.judging import Judge
 from yolo_prune.pruning.plan import DENSE, PRUNED
 
@@ -229,4 +230,7 @@ def text(result: Mapping[str, Any]) -> str:
     if body:
         parts += ["against the dense model trained as long, 95 % interval over resampled images"]
         parts += [aligned(head, body), ""]
+    if result.get("measured"):
+        parts += ["one image, all in one run; in brackets: times as fast, times smaller, as the dense one"]
+        parts += [aligned(*measuring.rows(result["measured"])), ""]
     return "\n".join([*parts, chosen_line(result), f"open {result['report']}"])

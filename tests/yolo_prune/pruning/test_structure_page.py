@@ -28,6 +28,10 @@ def test_gains_are_against_the_dense_one_in_the_same_format(measured):
     assert found["keep 0.5", "LiteRT"] == (4, 3)
     assert found["keep 0.5", "packed"] == (3, None)
     assert measuring.fastest(measured) == "LiteRT"
+    assert measuring.rows(measured)[1][4:] == [
+        ["keep 0.5", "LiteRT", "2.00 (3.00×)", "0.00 (4.00×)"],
+        ["keep 0.5", "packed", "-", "0.00 (3.00×)"],
+    ]
     assert measuring.fastest({"gains": [each for each in measured["gains"] if each["format"] == "packed"]}) is None
 
 
