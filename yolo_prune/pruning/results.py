@@ -132,13 +132,13 @@ def rows(result: Mapping[str, Any], split: str) -> tuple[list[str], list[list[st
     if None not in given.values():
         given[MEAN] = statistics.fmean(given.values())
     start = ["as given", *_amounts(result, result["start"]), "-"]
-    body = [[*start, *(_number(given.get(name)) for name in names)]]
+    body = [[*start, *(number(given.get(name)) for name in names)]]
     for entry in result["levels"]:
         cells = []
         for name in names:
             figure = entry["ap50"][split][name]
             spread = f" ± {figure['sd']:.3f}" if figure["sd"] is not None else ""
-            cells.append(_number(figure["mean"]) + spread)
+            cells.append(number(figure["mean"]) + spread)
         body.append([*_first(result, entry), *cells])
     return ["", *amount_heads(result), "seeds", *names], body
 
@@ -190,7 +190,8 @@ def _percent(entry: Mapping[str, Any]) -> str:
     return f"{100 * entry['sparsity']:.4g} %"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Three decimals, or a dash."""
     return "-" if value is None else f"{value:.3f}"
 
 

@@ -45,7 +45,7 @@ def test_axes_and_words(measured):
     pruned, control = entry("pruned", 0, 480, 1234), entry("l1", 0, 500, 999)
     macs, parameters, latency = structure_page._axes(result)
     assert (macs.value(pruned), parameters.value(pruned), latency.value(pruned)) == (48, 1234, 2.0)
-    assert latency.value(control) is None and latency.label.endswith("LiteRT")
+    assert latency.value(control) is None and latency.label.endswith("LiteRT; dense 6")
     assert len(structure_page._axes({**result, "measured": None})) == 2
     assert results.amount_heads(result) == ["multiply-adds", "parameters"]
     assert results.amount(result, pruned) == "48 % of the multiply-adds"
