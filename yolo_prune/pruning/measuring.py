@@ -66,6 +66,22 @@ def gains(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def rows(measured: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Latency and bytes for a terminal.
+
+    Args:
+        measured: of `measure`.
+
+    Returns:
+        `(head, rows)`, all texts, a row a network and format; how many times better than the dense one in brackets.
+    """
+    body = []
+    for row in measured["gains"]:
+        times = "-" if row["milliseconds"] is None else f"{row['milliseconds']:.2f} ({row['faster']:.2f}×)"
+        body.append([row["model"], row["format"], times, f"{row['bytes'] / 1e6:.2f} ({row['smaller']:.2f}×)"])
+    return ["", "format", "milliseconds", "megabytes"], body
+
+
 def fastest(measured: Mapping[str, Any]) -> str | None:
     """The format in which the dense detector is fastest: what a smaller one has to be compared with."""
     timed = [row for row in measured["gains"] if row["model"] == DENSE and row["milliseconds"] is not None]
