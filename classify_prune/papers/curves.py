@@ -167,7 +167,18 @@ def turn(seeds: Mapping[str, Any], name: str, units: int, cost: float, samples: 
 def interval(found: Mapping[str, Any]) -> str:
     """A turn as text: "224 (210–240)", "224" with one seed; "≥ 480" where the curve ends before it can be told."""
     told = f"{'≥ ' if found['edge'] else ''}{found['x']:g}"
-    return told if found["low"] is None else f"{told} ({found['low']:g}–{found['high']:g})"
+    # At the curve's end an interval of one point says nothing.
+    alone = found["low"] is None or (found["edge"] and found["low"] == found["high"])
+    return told if alone else f"{told} ({found['low']:g}–{found['high']:g})"
+
+
+def control_table(seeds: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Headers and rows: the whole network before and after it was retrained as often, a row a seed."""
+    rows: list[list[Any]] = []
+    for seed, found in seeds.items():
+        test, val = found["control"]["test_accuracy"], found["control"]["val_accuracy"]
+        rows.append([seed, len(test) - 1, *(round(100 * value, 1) for value in (val[0], val[-1], test[0], test[-1]))])
+    return ["seed", "retrainings", "val % before", "val % after", "test % before", "test % after"], rows
 
 
 def turns_table(turns: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:

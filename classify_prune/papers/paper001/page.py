@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from classify_prune.papers import curves
+from classify_prune.papers import curves, pages
 from classify_prune.papers.paper001 import published
-from data_tools.tables import grid
 from run_tools.report import Report
 
 TURNS_NOTE = """Where two straight lines fitted to the mean validation accuracy part: the end of the first. In brackets
@@ -20,10 +19,6 @@ after every step. Band: ± one deviation of the seeds. Triangles: the inflection
 def page(report: Report, result: Mapping[str, Any]) -> None:
     """Adds the paper's sections."""
     seeds, settings = result["seeds"], result["settings"]
-    report.section("What was claimed, and what we find")
-    report.table(
-        ["claim", "paper", "ours"], [[claim["claim"], claim["published"], claim["ours"]] for claim in result["claims"]]
-    )
     _data(report, result)
     report.section("Base model")
     rows = [[seed, *_base(found)] for seed, found in seeds.items()]
@@ -41,12 +36,7 @@ def page(report: Report, result: Mapping[str, Any]) -> None:
     head, rows = curves.turns_table(result["turns"])
     report.table(head, rows, TURNS_NOTE)
     report.section("The control: nothing removed, retrained")
-    rows = []
-    for seed, found in seeds.items():
-        control = found["control"]
-        test, val = control["test_accuracy"], control["val_accuracy"]
-        rows.append([seed, len(test) - 1, *(round(100 * value, 1) for value in (val[0], val[-1], test[0], test[-1]))])
-    report.table(["seed", "retrainings", "val % before", "val % after", "test % before", "test % after"], rows)
+    report.table(*curves.control_table(seeds))
     if settings["stride"] > 1:
         report.text(
             f"Retrained after every {settings['stride']} units, not after each iteration of a method as in the paper."
@@ -111,7 +101,4 @@ def text(result: Mapping[str, Any]) -> str:
     """The tables for a terminal."""
     head, rows = turns_rows(result)
     more, values = curves.turns_table(result["turns"])
-    tables = ([head, *rows], [more, *values])
-    return "\n\n".join(
-        grid([["-" if cell is None else str(cell) for cell in row] for row in table]) for table in tables
-    )
+    return f"{pages.terminal(head, rows)}\n\n{pages.terminal(more, values)}"

@@ -9,7 +9,6 @@ from typing import Any
 from classify_prune.loading import load_classifier
 from classify_prune.papers import curves
 from classify_prune.papers.curves import Curves, Method
-from classify_prune.papers.paper004 import published
 from classify_prune.papers.paper004.settings import Settings
 from classify_prune.pruning import tuning
 from classify_prune.recipe import TrainConfig
@@ -17,7 +16,6 @@ from data_tools.store import open_store
 from prune_tools import cost
 from run_tools.errors import InputError
 from run_tools.folder import RunFolder
-from run_tools.summaries import spread
 
 LAYER = "dense_1"
 PUBLISHED = "published: incoming, |cos|"
@@ -46,7 +44,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
 
     Returns:
         `{"task", "histograms": {split: {class: images}}, "seeds": {seed: see `one`}, "turns": {method: see
-        `curves.turn`}, "claims"}`; the split "all" is all of them together.
+        `curves.turn`}}`; the split "all" is all of them together.
 
     Raises:
         InputError: for data or settings that do not fit.
@@ -70,7 +68,6 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
         },
         "seeds": seeds,
         "turns": turns,
-        "claims": claims(seeds, turns, units),
     }
 
 
@@ -129,24 +126,3 @@ def one(data: Path, out: Path, settings: Settings, seed: int, task: str, classes
 def log(config: TrainConfig) -> list[dict[str, Any]]:
     """The epochs of a training."""
     return [row for row in RunFolder(config.out).metrics() if "val_accuracy" in row]
-
-
-def claims(seeds: dict[str, Any], turns: dict[str, Any], units: int) -> list[dict[str, str]]:
-    """What the paper claims and what was found, for `paper summary`."""
-    base = spread([found["base"]["test"]["accuracy"] for found in seeds.values()])
-    mean = {
-        rate: sum(found["rates"][rate]["best_val"] for found in seeds.values())
-        for rate in next(iter(seeds.values()))["rates"]
-    }
-    found = turns[PUBLISHED]
-    told = "units of 84 that go before test accuracy falls"
-    others = "; ".join(f"{name} {curves.interval(turn)}" for name, turn in turns.items() if name != PUBLISHED)
-    return [
-        {"claim": "test accuracy of LeNet-5, %", "published": f"{published.BASE_TEST:g}", "ours": f"{base}"},
-        {"claim": "best learning rate", "published": "0.01", "ours": max(mean, key=lambda rate: mean[rate])},
-        {
-            "claim": told,
-            "published": f"about {published.FLAT}",
-            "ours": f"{curves.interval(found)} of {units} (published merge); {others}",
-        },
-    ]
