@@ -94,8 +94,9 @@ def summary(options: SummaryConfig) -> dict[str, Any]:
     """Run `paper summary`.
 
     Returns:
-        `{"rows": [{"paper", "title", "claim", "published", "ours", "data", "tested" (its test images), "seeds" (their
-        number), "quick"}, …]}`, by paper and claim; runs of one paper on several data lie beside each other.
+        `{"rows": [{"paper", "title", "claim", "published", "ours", "data", "content" (images or features), "tested"
+        (how many for test), "seeds" (how many), "quick"}, …]}`, by paper and claim; runs of one paper on several data
+        lie beside each other.
 
     Raises:
         InputError: for a folder without a finished run.
@@ -107,7 +108,8 @@ def summary(options: SummaryConfig) -> dict[str, Any]:
             raise InputError(f"{folder}: no {RESULT} in it", "folders of finished runs", "run classify-prune paper")
         found = files.read_json(path)
         common = {name: found[name] for name in ("paper", "title", "quick")} | {"data": found["data"]["source"]}
-        common |= {"tested": found["data"]["images"].get("test"), "seeds": len(found["seeds"])}
+        data = found["data"]
+        common |= {"content": data["content"], "tested": data["images"]["test"], "seeds": len(found["seeds"])}
         claims = registry.part(found["paper"], "claims").claims(found)
         rows += [((found["paper"], place), {**common, **claim}) for place, claim in enumerate(claims)]
     return {"rows": [row for _, row in sorted(rows, key=lambda row: row[0])]}
@@ -116,11 +118,13 @@ def summary(options: SummaryConfig) -> dict[str, Any]:
 def summary_table(result: dict[str, Any]) -> str:
     """The result of `paper summary` as Markdown; a claim that several runs look at is told once."""
     lines, last = ["| paper | what it claimed | what we find | on |", "|---|---|---|---|"], None
+    below: dict[str, None] = {}
     for row in result["rows"]:
         claim = f"{row['claim']}: {row['published']}"
         told = "" if (row["paper"], claim) == last else claim
-        seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
-        on = f"{row['data']}, {row['tested']:,} for test, {seeds}{', `--quick`' if row['quick'] else ''}"
+        on = f"{row['data'].removeprefix('images in ')}{', quick' if row['quick'] else ''}"
         lines.append(f"| {row['paper']} | {told} | {row['ours']} | {on} |")
+        seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
+        below[f"{row['paper']} on {on}: {row['tested']:,} {row['content']} for test, {seeds}"] = None
         last = (row["paper"], claim)
-    return "\n".join(lines)
+    return "\n".join([*lines, "", "; ".join(below) + "."])

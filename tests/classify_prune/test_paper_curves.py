@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from classify_prune import cli, inputs, mlp
-from classify_prune.papers import curves, registry
+from classify_prune.papers import registry, turns
 from classify_prune.papers.paper001 import claims as claims001
 from classify_prune.papers.paper001 import published as printed001
 from classify_prune.papers.paper004 import published as printed004
@@ -176,14 +176,14 @@ def test_a_turn_at_the_curves_end_says_so():
     removed = [0, 2, 4, 6, 8, 10, 11]
     late = {"removed": removed, "val_accuracy": [0.9] * 5 + [0.8, 0.2], "test_accuracy": [0.9] * 7}
     early = {**late, "val_accuracy": [0.9] * 3 + [0.2] * 4}
-    found = curves.turn({"0": {"curves": {"way": late}}}, "way", 12, 1.0, 10)
-    assert (found["x"], found["edge"], curves.interval(found)) == (8, True, "≥ 8")
-    found = curves.turn({"0": {"curves": {"way": early}}}, "way", 12, 1.0, 10)
-    assert (found["x"], found["edge"], curves.interval(found)) == (4, False, "4")
-    found = curves.turn({seed: {"curves": {"way": late}} for seed in "01"}, "way", 12, 1.0, 10)
-    assert (found["low"], found["high"], curves.interval(found)) == (8, 8, "≥ 8")
-    found = curves.turn({seed: {"curves": {"way": early}} for seed in "01"}, "way", 12, 1.0, 10)
-    assert curves.interval(found) == "4 (4–4)"
+    found = turns.turn({"0": {"curves": {"way": late}}}, "way", 12, 1.0, 10)
+    assert (found["x"], found["edge"], turns.interval(found)) == (8, True, "≥ 8")
+    found = turns.turn({"0": {"curves": {"way": early}}}, "way", 12, 1.0, 10)
+    assert (found["x"], found["edge"], turns.interval(found)) == (4, False, "4")
+    found = turns.turn({seed: {"curves": {"way": late}} for seed in "01"}, "way", 12, 1.0, 10)
+    assert (found["low"], found["high"], turns.interval(found)) == (8, 8, "≥ 8")
+    found = turns.turn({seed: {"curves": {"way": early}} for seed in "01"}, "way", 12, 1.0, 10)
+    assert turns.interval(found) == "4 (4–4)"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")

@@ -154,19 +154,21 @@ def test_every_part_of_paper_000_is_there(finished: Path) -> None:
     for claim in result["claims"]:
         assert set(claim) == {"claim", "published", "ours"} and "–" not in claim["ours"]
     base = f"{100 * found['base']['test']['accuracy']:.1f}"
-    assert result["claims"][1]["ours"].startswith(f"{base} → ") and f"({cut['removed']} of 48 units" in str(
-        result["claims"][1]
+    assert result["claims"][1]["ours"].startswith(f"{base} → ") and result["claims"][1]["ours"].endswith(
+        f"; {cut['removed']} of 48 units go"
     )
 
 
 def test_summary_is_a_markdown_table(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["paper", "summary", str(finished)]) == 0
     lines = capsys.readouterr().out.strip().splitlines()
-    assert lines[1].startswith("|---") and all(line.startswith("| 000 |") for line in lines[2:])
-    assert all(line.count("|") == 5 and line.endswith(", 12 for test, 1 seed |") for line in lines[2:])
+    assert lines[1].startswith("|---") and all(line.startswith("| 000 |") for line in lines[2:-2])
+    table, below = lines[2:-2], lines[-1]
+    assert all(line.count("|") == 5 and line.endswith(" | stripes |") for line in table)
+    assert below == "000 on stripes: 12 images for test, 1 seed."
     assert "38.0 → 31.7 %" not in lines[3] and "distinctiveness collapses at 40°: not given" in lines[3]
     # A claim that two runs look at is told once.
     assert cli.main(["paper", "summary", str(finished), str(finished)]) == 0
     twice = capsys.readouterr().out.strip().splitlines()
-    assert twice[2::2] == lines[2:] and all(line.startswith("| 000 |  | ") for line in twice[3::2])
+    assert twice[2:-2:2] == table and all(line.startswith("| 000 |  | ") for line in twice[3:-2:2])
     assert cli.main(["paper", "summary", str(tmp_path)]) == 2

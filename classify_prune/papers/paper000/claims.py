@@ -28,14 +28,14 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "claim": f"distinctiveness collapses at {focus}°",
             "published": _printed(published.TABLE2, focus),
-            "ours": f"{_test(seeds, 'base')} → {_test(seeds, 'tuned', f'{focus} {merge}')} % "
-            f"({_gone(seeds, focus)} units go), {_test(seeds, 'tuned', f'{focus} least_squares')} % refitted",
+            "ours": f"{_test(seeds, 'base')} → {_test(seeds, 'tuned', f'{focus} {merge}')} % ({_told(merge)}), "
+            f"{_test(seeds, 'tuned', f'{focus} least_squares')} % (least squares); {_gone(seeds, focus)} units go",
         },
         {
             "claim": f"the same at {focus}° before fine-tuning",
             "published": "not given",
             "ours": f"{_test(seeds, 'base')} → "
-            + ", ".join(f"{rule.replace('_', ' ')} {_test(seeds, 'surgery', f'{focus} {rule}')} %" for rule in SHOWN),
+            + ", ".join(f"{_told(rule)} {_test(seeds, 'surgery', f'{focus} {rule}')} %" for rule in SHOWN),
         },
     ]
     if over(seeds, "equal", focus):
@@ -49,6 +49,10 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
             }
         )
     return told
+
+
+def _told(rule: str) -> str:
+    return rule.replace("_", " ")
 
 
 def _printed(table: Mapping[str, tuple[float, float]], key: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from classify_prune.papers import curves
 from classify_prune.papers.paper001 import published
+from classify_prune.papers.turns import interval, over
 from run_tools.summaries import spread
 
 BATCH = "2 of 3 most similar"
@@ -27,7 +27,7 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "claim": "units that go before accuracy falls",
             "published": ", ".join(f"{name} {units}" for name, (units, _) in published.TABLE4.items()) + " of 500",
-            "ours": ", ".join(f"{name} {curves.interval(turns[name])}" for name in (*named, "random") if name in turns)
+            "ours": ", ".join(f"{name} {interval(turns[name])}" for name in (*named, "random") if name in turns)
             + f" of {hidden}",
         },
         {
@@ -54,7 +54,7 @@ def _third(result: Mapping[str, Any]) -> dict[str, str]:
     """The abstract's claim: what a third of the work costs, at the step that is nearest to the paper's."""
     units, _ = published.TABLE4[BATCH]
     hidden = result["settings"]["hidden"]
-    removed, values = curves.over(result["seeds"], BATCH, "test_accuracy")
+    removed, values = over(result["seeds"], BATCH, "test_accuracy")
     at = min(range(len(removed)), key=lambda index: abs(removed[index] - units / 500 * hidden))
     before, after = (spread(values[:, index].tolist()) for index in (0, at))
     return {

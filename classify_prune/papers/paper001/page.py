@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from classify_prune.papers import curves, pages
+from classify_prune.papers import pages
 from classify_prune.papers.paper001 import published
+from classify_prune.papers.turns import control_table, interval, plot, turns_table
 from run_tools.report import Report
 
 TURNS_NOTE = """Where two straight lines fitted to the mean validation accuracy part: the end of the first. In brackets
@@ -33,10 +34,10 @@ def page(report: Report, result: Mapping[str, Any]) -> None:
     report.section("Table 4: inflection points")
     head, rows = turns_rows(result)
     report.table(head, rows, "Paper 001's Table 4 beside ours; FLOPs in the paper's convention.")
-    head, rows = curves.turns_table(result["turns"])
+    head, rows = turns_table(result["turns"])
     report.table(head, rows, TURNS_NOTE)
     report.section("The control: nothing removed, retrained")
-    report.table(*curves.control_table(seeds))
+    report.table(*control_table(seeds))
     if settings["stride"] > 1:
         report.text(
             f"Retrained after every {settings['stride']} units, not after each iteration of a method as in the paper."
@@ -81,7 +82,7 @@ def _figures(report: Report, result: Mapping[str, Any]) -> None:
     scales = {"units removed": 1.0, "FLOPs taken away": result["flops"] / result["settings"]["hidden"]}
     for split in ("test", "val"):
         told = {"test": "accuracy on test, %", "val": "accuracy on validation, %"}[split]
-        made = curves.plot(seeds, list(turns), f"{split}_accuracy", turns, scales, told)
+        made = plot(seeds, list(turns), f"{split}_accuracy", turns, scales, told)
         report.figure(made, FIGURE if split == "test" else "The same on validation, where the inflection is found.")
 
 
@@ -92,7 +93,7 @@ def turns_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
         units, reduced = published.TABLE4.get(name, (None, None))
         left = None if reduced is None else round(100 * (1 - reduced / published.BASE_FLOPS), 1)
         ours = round(100 * found["left"], 1)
-        rows.append([name, units, curves.interval(found), reduced, round(found["reduced"]), left, ours])
+        rows.append([name, units, interval(found), reduced, round(found["reduced"]), left, ours])
     head = ["method", "units, paper", "units, ours", "FLOPs taken away, paper", "ours", "% left, paper", "ours"]
     return head, rows
 
@@ -100,5 +101,5 @@ def turns_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
 def text(result: Mapping[str, Any]) -> str:
     """The tables for a terminal."""
     head, rows = turns_rows(result)
-    more, values = curves.turns_table(result["turns"])
+    more, values = turns_table(result["turns"])
     return f"{pages.terminal(head, rows)}\n\n{pages.terminal(more, values)}"

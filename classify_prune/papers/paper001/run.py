@@ -10,7 +10,7 @@ import numpy as np
 
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
-from classify_prune.papers import curves
+from classify_prune.papers import turns as turning
 from classify_prune.papers.curves import Curves, Method
 from classify_prune.papers.paper001.settings import Settings
 from classify_prune.pruning import tuning
@@ -54,7 +54,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
 
     Returns:
         `{"splits": {split: vectors}, "shares": {class: [share of each split]}, "seeds": {seed: see `one`}, "flops": of
-        the base model as the paper counts, "turns": {method: see `curves.turn`}}`.
+        the base model as the paper counts, "turns": {method: see `turns.turn`}}`.
 
     Raises:
         InputError: for data or settings that do not fit.
@@ -68,7 +68,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     seeds = {str(seed): one(data, out / f"seed-{seed}", settings, seed) for seed in settings.seeds}
     flops = next(iter(seeds.values()))["flops"]
     turns = {
-        name: curves.turn(seeds, name, settings.hidden, flops / settings.hidden, settings.samples)
+        name: turning.turn(seeds, name, settings.hidden, flops / settings.hidden, settings.samples)
         for name in methods(settings)
     }
     return {

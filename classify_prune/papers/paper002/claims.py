@@ -33,7 +33,7 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "claim": "fuzzy c-means finds the types",
             "published": f"{published.TABLE5['10'][0]:g} % (training)",
-            "ours": f"{plain} %{', all centres one point' if fallen else ''}; majority class {simple['majority']} %, "
+            "ours": f"{plain} %{', its centres coincide' if fallen else ''}; majority class {simple['majority']} %, "
             f"nearest class mean {simple['nearest centroid']} %, linear probe {simple['linear probe']} %",
         },
         {

@@ -39,9 +39,8 @@ def curves(result: Mapping[str, Any]) -> Figure:
             right.plot(numbers, zeros, color=shade, linewidth=1.0, label=NAMES[reading] if not place else None)
             # All amounts of what remains end at nearly 100 %: they are told apart where they begin.
             at = -1 if reading == "of_total" else min(1, len(zeros) - 1)
-            right.annotate(
-                amount, (numbers[at], zeros[at]), (2, 2), textcoords="offset points", fontsize="x-small", color=shade
-            )
+            where = {"xytext": (-3, 2), "textcoords": "offset points", "ha": "right"}
+            right.annotate(amount, (numbers[at], zeros[at]), fontsize="x-small", color=shade, **where)
     right.set(xlabel="epoch", ylabel="zeros in what is pruned, %", ylim=(-2, 103))
     right.legend(fontsize="x-small", loc="lower right")
     return made

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from classify_prune.papers import curves
 from classify_prune.papers.paper004 import published
-from classify_prune.papers.paper004.run import PUBLISHED
+from classify_prune.papers.paper004.published import MERGE
+from classify_prune.papers.turns import interval
 from run_tools.summaries import spread
 
 
@@ -21,7 +21,7 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
         rate: sum(found["rates"][rate]["best_val"] for found in seeds.values())
         for rate in next(iter(seeds.values()))["rates"]
     }
-    others = ", ".join(f"{name} {curves.interval(turn)}" for name, turn in turns.items() if name != PUBLISHED)
+    others = ", ".join(f"{name} {interval(turn)}" for name, turn in turns.items() if name != MERGE)
     return [
         {
             "claim": "test accuracy of LeNet-5",
@@ -36,7 +36,7 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "claim": "units that go before accuracy falls",
             "published": f"about {published.FLAT} of {published.UNITS}",
-            "ours": f"published merge {curves.interval(turns[PUBLISHED])} of {settings['widths'][-1]}"
+            "ours": f"published merge {interval(turns[MERGE])} of {settings['widths'][-1]}"
             + (f"; {others}" if others else ""),
         },
     ]

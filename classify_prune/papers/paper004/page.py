@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from classify_prune.papers import curves, pages
+from classify_prune.papers import pages
 from classify_prune.papers.paper004 import published
+from classify_prune.papers.turns import control_table, plot, turns_table
 from run_tools import figures
 from run_tools.report import Report
 from run_tools.summaries import spread
@@ -45,11 +46,11 @@ def page(report: Report, result: Mapping[str, Any]) -> None:
     report.text(MERGES)
     scale = {"units removed": 1.0}
     for split, told in (("test", "accuracy on test, %"), ("val", "accuracy on validation, %")):
-        made = curves.plot(seeds, list(result["turns"]), f"{split}_accuracy", result["turns"], scale, told)
+        made = plot(seeds, list(result["turns"]), f"{split}_accuracy", result["turns"], scale, told)
         report.figure(made, FIGURE if split == "test" else "The same on validation, where the turn is found.")
-    head, rows = curves.turns_table(result["turns"])
+    head, rows = turns_table(result["turns"])
     report.table(head, rows, TURNS_NOTE)
-    report.table(*curves.control_table(seeds), "The control: nothing removed, retrained.")
+    report.table(*control_table(seeds), "The control: nothing removed, retrained.")
     first, units = next(iter(seeds.values())), result["settings"]["widths"][-1]
     report.text(
         f"All {units} units cost {first['per_unit'] * units:,} of the network's {first['macs']:,} multiply-adds: what "
@@ -96,5 +97,5 @@ def _training(seeds: Mapping[str, Any]) -> Figure:
 
 def text(result: Mapping[str, Any]) -> str:
     """The tables for a terminal."""
-    tables = (rates_rows(result), curves.turns_table(result["turns"]))
+    tables = (rates_rows(result), turns_table(result["turns"]))
     return "\n\n".join(pages.terminal(head, rows) for head, rows in tables)

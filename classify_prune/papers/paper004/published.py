@@ -14,6 +14,9 @@ UNITS = 84
 FLAT = 50
 """Units after whose removal test accuracy falls, Fig. 4."""
 
+MERGE = "published: incoming, |cos|"
+"""What the published way of removing a unit is called here."""
+
 READINGS = (
     Reading(
         "abstract, section 1.2",

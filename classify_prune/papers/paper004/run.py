@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from classify_prune.loading import load_classifier
-from classify_prune.papers import curves
+from classify_prune.papers import turns as turning
 from classify_prune.papers.curves import Curves, Method
+from classify_prune.papers.paper004 import published
 from classify_prune.papers.paper004.settings import Settings
 from classify_prune.pruning import tuning
 from classify_prune.recipe import TrainConfig
@@ -18,13 +19,12 @@ from run_tools.errors import InputError
 from run_tools.folder import RunFolder
 
 LAYER = "dense_1"
-PUBLISHED = "published: incoming, |cos|"
 CHARTED = ("epoch", "accuracy", "val_accuracy", "loss", "val_loss")
 
 
 def methods(settings: Settings) -> dict[str, Method]:
     """The published way, and what it lacks."""
-    found = {PUBLISHED: Method("most_parallel", "incoming", "none")}
+    found = {published.MERGE: Method("most_parallel", "incoming", "none")}
     if settings.extra:
         found["outgoing"] = Method("most_similar", "outgoing", "none")
         # Centred, and either sign: what is left of a unit is then a multiple of another one and a constant.
@@ -44,7 +44,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
 
     Returns:
         `{"task", "histograms": {split: {class: images}}, "seeds": {seed: see `one`}, "turns": {method: see
-        `curves.turn`}}`; the split "all" is all of them together.
+        `turns.turn`}}`; the split "all" is all of them together.
 
     Raises:
         InputError: for data or settings that do not fit.
@@ -60,7 +60,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     seeds = {str(seed): one(data, out / f"seed-{seed}", settings, seed, name, classes) for seed in settings.seeds}
     units = settings.widths[-1]
     per_unit = next(iter(seeds.values()))["per_unit"]
-    turns = {way: curves.turn(seeds, way, units, per_unit, settings.samples) for way in methods(settings)}
+    turns = {way: turning.turn(seeds, way, units, per_unit, settings.samples) for way in methods(settings)}
     return {
         "task": name,
         "histograms": {
