@@ -134,7 +134,7 @@ class VehicleXExtractor(LabelExtractor):
             raise InputError(
                 f"no file for {labels[0].where} (one of {len(labels)} such)",
                 f"{labels[0].name}.jpg or {labels[0].name}{FEATURE_SUFFIX} in its split's folder",
-                "restore the files or skip them with --skip-missing",
+                "restore the files, or leave them out: data-tools compile vehiclex --skip-missing",
             )
         return [label.name for label in labels]
 

@@ -105,18 +105,16 @@ class Curves:
         Returns:
             As `curve`; `removed` is all 0.
         """
-        path = self.retraining.out / "control.json"
-        if path.is_file():
-            return dict(files.read_json(path))
+        return files.once(self.retraining.out / "control.json", lambda: self._control(model, count))
+
+    def _control(self, model: Classifier, count: int) -> dict[str, Any]:
         made: Any = surgery.remove(model, {}, merge="delete")
         rows, epochs = [self.measure(made)], [0]
         for step in range(1, count + 1):
             epochs.append(self.retrainer(made, step)["epochs"])
             rows.append(self.measure(made))
         found = {metric: [row[metric] for row in rows] for metric in METRICS}
-        told = {"removed": [0] * len(rows), **found, "epochs": epochs}
-        files.write_json(path, told)
-        return told
+        return {"removed": [0] * len(rows), **found, "epochs": epochs}
 
     def _note(self) -> dict[str, Any]:
         told = {"base": to_dict(self.config), "retraining": to_dict(self.retraining)}

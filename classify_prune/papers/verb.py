@@ -18,8 +18,8 @@ from run_tools.folder import RunFolder
 RESULT = "result.json"
 MAY_CHANGE = ("out", "seeds")
 """Options that may differ when a folder is gone on with: more seeds are more runs beside those that are done."""
-BEGUN = {"config.yaml", "environment.json", "run.lock", given.COMPILED}
-"""What a folder holds before the paper itself is run."""
+BEGUN = ("config.yaml", "environment.json", "run.lock", given.COMPILED)
+"""What the names in a folder begin with before the paper itself is run; a conversion that broke off has its own."""
 
 
 def paper(options: Any) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _run(options: Any, folder: RunFolder) -> dict[str, Any]:
 
 def _forget(out: Path) -> None:
     """Removes a folder in which no training has begun, so that the corrected command can use its name."""
-    if out.is_dir() and {path.name for path in out.iterdir()} <= BEGUN:
+    if out.is_dir() and all(path.name.startswith(BEGUN) for path in out.iterdir()):
         shutil.rmtree(out)
 
 

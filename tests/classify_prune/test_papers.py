@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from classify_prune import cli
-from classify_prune.papers import data, pages, registry
+from classify_prune.papers import data, pages, registry, verb
 from classify_prune.papers.paper000 import published
 from prune_tools.merge import RULES
 from run_tools.errors import InputError
@@ -117,6 +117,16 @@ def test_the_corrected_command_may_use_the_same_folder(
     (out / "seed-0").mkdir(parents=True)
     assert cli.main(["paper", "000", "--data", str(features_h5), "--out", str(out), *TINY]) == 2
     assert (out / "seed-0").is_dir() and capsys.readouterr().err.count("holds features") == 2
+
+
+@pytest.mark.parametrize(("also", "kept"), [("data.h5.partial.journal", False), ("seed-0", True)])
+def test_only_a_folder_without_a_training_is_forgotten(tmp_path: Path, also: str, kept: bool) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    for name in ("config.yaml", "environment.json", "run.lock", "data.h5.partial", also):
+        (out / name).touch()
+    verb._forget(out)
+    assert out.exists() == kept
 
 
 def test_result_and_report(finished: Path) -> None:

@@ -28,7 +28,7 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
             "claim": "units that go before accuracy falls",
             "published": ", ".join(f"{name} {units}" for name, (units, _) in published.TABLE4.items()) + " of 500",
             "ours": ", ".join(f"{name} {interval(turns[name])}" for name in (*named, "random") if name in turns)
-            + f" of {hidden}",
+            + f" of {hidden}{_silent(seeds)}",
         },
         {
             "claim": "batch removal is the most robust of the three",
@@ -48,6 +48,13 @@ def order(turns: Mapping[str, float]) -> str:
         return "no difference: the curves turn at the same step"
     groups = [", ".join(name for name, units in turns.items() if units == level) for level in levels]
     return "most: " + "; then ".join(groups)
+
+
+def _silent(seeds: Mapping[str, Any]) -> str:
+    """How many units have a constant output, which go before the others whatever the method: the text's end."""
+    counts = [found["angles"]["constant"] for found in seeds.values()]
+    low, high = min(counts), max(counts)
+    return f"; {low if low == high else f'{low} to {high}'} never fire and go first" if high else ""
 
 
 def _third(result: Mapping[str, Any]) -> dict[str, str]:
