@@ -21,7 +21,16 @@ BINS = np.linspace(0, 1, 41)
 
 
 def coco_curves(truths: Sequence[Truth], detections: Sequence[Detections], class_names: Sequence[str]) -> Figure:
-    """Precision against recall at IoU .5, as pycocotools averages it to AP50; one line a class with true boxes."""
+    """Precision against recall at IoU .5, as pycocotools averages it to AP50.
+
+    Args:
+        truths: one an image, boxes in original pixels.
+        detections: one an image in the same order, boxes in original pixels.
+        class_names: names of classes 0, 1, ...
+
+    Returns:
+        A figure with a line for each class that has true boxes, and its AP50 (0-1) in the legend.
+    """
     precision = coco.curves(truths, detections, class_names)
     lines = {
         f"{name.lower()}, AP50 {values.mean():.3f}": values
@@ -34,7 +43,20 @@ def coco_curves(truths: Sequence[Truth], detections: Sequence[Detections], class
 def kitti_curves(
     truths: Sequence[Truth], detections: Sequence[Detections], class_names: Sequence[str]
 ) -> Figure | None:
-    """KITTI's precision against recall, moderate; None where no class has such a true box."""
+    """KITTI's precision against recall, moderate.
+
+    Args:
+        truths: one an image, boxes in original pixels, with `names`.
+        detections: one an image in the same order, boxes in original pixels.
+        class_names: as of `kitti.kitti`.
+
+    Returns:
+        A figure with a line for each class that has such true boxes, and its AP40 (percent) in the legend; None where
+        no class has.
+
+    Raises:
+        InputError: if a truth has no names.
+    """
     curves = kitti.curves(truths, detections, class_names, "moderate")
     part = kitti.AVERAGED["AP40"]
     lines = {f"{name}, AP40 {100 * values[part].mean():.1f} %": values for name, values in curves.items()}
@@ -70,7 +92,16 @@ def confusion_matrix(matrix: np.ndarray, class_names: Sequence[str]) -> Figure:
 
 
 def score_histograms(truths: Sequence[Truth], detections: Sequence[Detections], class_names: Sequence[str]) -> Figure:
-    """How high right and wrong detections score, the six most frequent classes that occur."""
+    """How high right and wrong detections score, one-to-one at IoU above .5.
+
+    Args:
+        truths: one an image, boxes in original pixels.
+        detections: one an image in the same order, boxes in original pixels.
+        class_names: names of classes 0, 1, ...
+
+    Returns:
+        A figure with a panel for each of the six classes of most true boxes among those detected; counts logarithmic.
+    """
     every = matchings(truths, detections, class_names)
     told = sorted((name for name in every if len(every[name].scores)), key=lambda name: -every[name].total)[:HISTOGRAMS]
     figure, axes = shared.figure(9.0, 2.3 * max(1, -(-len(told) // 3)), rows=max(1, -(-len(told) // 3)), columns=3)

@@ -41,7 +41,17 @@ class Feeds:
             self.sizes = around(image_size, config.multi_scale)
 
     def train(self, shuffle: bool = True) -> Batches:
-        """Shuffled, or in the file's order, and augmented, with the weights, repetitions and sizes of the config."""
+        """The training images, augmented, with the weights, repetitions and sizes of the config.
+
+        Args:
+            shuffle: a new order every epoch, without a last, short batch; False: the file's order, each image once.
+
+        Returns:
+            A feed of (images, true_boxes); the latter with a sixth column, the weight, where boxes have weights.
+
+        Raises:
+            InputError: if the split has no images, or an option does not fit it.
+        """
         config, view = self.config, self.store["train"]
         classes = np.append(self.lookup, DONTCARE)[view.all_classes]
         weights = box_weights.visible(view, config.occlusion_discount, config.truncation_discount)

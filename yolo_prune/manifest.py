@@ -55,7 +55,11 @@ class Files:
 
 
 def location() -> Path:
-    """The manifest's own path."""
+    """The manifest's own path: inside the installed package, else at the root of the repository.
+
+    Raises:
+        InputError: if it is in neither place.
+    """
     for folder in PLACES:
         if (folder / NAME).is_file():
             return folder / NAME

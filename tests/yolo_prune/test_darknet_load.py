@@ -103,7 +103,8 @@ def test_reorg_by_hand():
     assert found == [0, 2, 8, 10, 1, 3, 9, 11, 4, 6, 12, 14, 5, 7, 13, 15]
     # Every channel of space_to_depth comes from one channel; of darknet's each of these four comes from two.
     assert keras.ops.convert_to_numpy(keras.ops.space_to_depth(x, 2)).ravel().tolist() != found
-    for shape in ((1, 3, 2, 4), (1, 2, 3, 4), (1, 2, 2, 6), (1, None, 2, 4)):
+    assert darknet.Reorg(2).compute_output_shape((None, None, 6, 4)) == (None, None, 3, 16)
+    for shape in ((1, 3, 2, 4), (1, 2, 3, 4), (1, 2, 2, 6), (1, 2, 2, None), (2, 2, 4)):
         with pytest.raises(ValueError, match="divisible by 2 and C by 4"):
             darknet.Reorg(2).compute_output_shape(shape)
 

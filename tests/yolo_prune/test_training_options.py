@@ -25,6 +25,7 @@ from yolo_prune.feeds import Feeds
 from yolo_prune.freeze import freeze
 from yolo_prune.loss import RegionLoss
 from yolo_prune.models import load_model
+from yolo_prune.network import PASSTHROUGHS
 from yolo_prune.optimizers import optimizer_of
 from yolo_prune.recipe import Stage, TrainConfig
 from yolo_prune.trainer import Trainer
@@ -75,6 +76,20 @@ def test_sizes_rotate_in_one_trace_and_a_run_that_was_cut_off_ends_alike(
         np.testing.assert_allclose(other, one, atol=1e-6)
     # What is saved has the size it was asked for.
     assert first.input_shape == (None, 64, 96, 3)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles each size as it is")
+@pytest.mark.parametrize("passthrough", PASSTHROUGHS)
+def test_the_full_network_is_traced_for_any_size(passthrough):
+    import tensorflow as tf
+
+    model = YoloV2(2, "voc", (64, 96), widths=(4,) * 22, passthrough=passthrough)
+    model.input_spec = keras.layers.InputSpec(ndim=4, axes={-1: 3})
+    traced = tf.function(model, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    for size in ((64, 96), (96, 64)):
+        images = np.random.default_rng(0).random((2, *size, 3), np.float32)
+        expected = keras.ops.convert_to_numpy(model.at_size(size)(images))
+        np.testing.assert_allclose(traced(images).numpy(), expected, rtol=1e-4, atol=1e-5)
 
 
 JAX_SCRIPT = """

@@ -29,18 +29,26 @@ class Reorg(keras.layers.Layer):
         self.stride = int(stride)
 
     def call(self, inputs):
-        """The layer's output, by reshaping alone."""
-        _, height, width, channels = self._checked(inputs.shape)
-        step = self.stride
+        """The layer's output, by reshaping alone.
+
+        Args:
+            inputs: (batch, H, W, C); H and W may be known only when the step runs, as where sizes rotate.
+
+        Returns:
+            (batch, H/stride, W/stride, C · stride²).
+        """
+        channels, step = self._checked(inputs.shape)[3], self.stride
+        height, width = ops.shape(inputs)[1:3]
         planes = ops.reshape(ops.transpose(inputs, (0, 3, 1, 2)), (-1, channels // step**2, height, step, width, step))
         moved = ops.transpose(planes, (0, 3, 5, 1, 2, 4))
         packed = ops.reshape(moved, (-1, channels * step**2, height // step, width // step))
         return ops.transpose(packed, (0, 2, 3, 1))
 
     def compute_output_shape(self, input_shape):
-        """(batch, H/stride, W/stride, C · stride²)."""
-        batch, height, width, channels = self._checked(input_shape)
-        return (batch, height // self.stride, width // self.stride, channels * self.stride**2)
+        """(batch, H/stride, W/stride, C · stride²), None for a side that is unknown."""
+        batch, *sides, channels = self._checked(input_shape)
+        height, width = (None if side is None else side // self.stride for side in sides)
+        return (batch, height, width, channels * self.stride**2)
 
     def get_config(self):
         """The layer's arguments."""
@@ -48,8 +56,7 @@ class Reorg(keras.layers.Layer):
 
     def _checked(self, shape):
         step = self.stride
-        sides = tuple(shape)[1:]
-        if len(shape) != 4 or None in sides or sides[0] % step or sides[1] % step or sides[2] % step**2:
+        if len(shape) != 4 or any((side or 0) % step for side in shape[1:3]) or shape[3] is None or shape[3] % step**2:
             raise ValueError(
                 f"received an input of shape {tuple(shape)}; expected (batch, H, W, C) with H and W divisible by {step}"
                 f" and C by {step**2}; change the layers before it"

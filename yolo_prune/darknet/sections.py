@@ -79,7 +79,12 @@ class Section:
                 )
 
     def whole(self, name: str, default: int | None, minimum: int = 0) -> int:
-        """A whole number of at least `minimum`; without a default the option is required.
+        """A whole number.
+
+        Args:
+            name: of the option.
+            default: where it is not given; None: it is required.
+            minimum: least value allowed.
 
         Raises:
             InputError: for anything else, naming the line.
@@ -92,7 +97,10 @@ class Section:
         return int(value)
 
     def numbers(self, name: str) -> tuple[float, ...]:
-        """Numbers with commas between them.
+        """Numbers with commas between them, at least one.
+
+        Args:
+            name: of the option, which is required.
 
         Raises:
             InputError: when there are none or one is no number, naming the line.
@@ -111,7 +119,12 @@ class Section:
         return re.split("[#;]", value, maxsplit=1)[0]
 
     def text(self, name: str, default: str) -> str:
-        """The value as it stands, without blanks. A remark is part of it, as in darknet."""
+        """The value as it stands, without blanks. A remark is part of it, as in darknet.
+
+        Args:
+            name: of the option.
+            default: where it is not given.
+        """
         return self.options[name].value if name in self.options else default
 
 

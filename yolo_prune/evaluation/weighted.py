@@ -58,7 +58,15 @@ class Ranked:
 
 
 def parts(replicates: int, width: int) -> Iterator[slice]:
-    """Slices of the replicates, each of at most `CELLS` numbers where a replicate unfolds to `width` of them."""
+    """Slices of the replicates that bound the memory of what they unfold to.
+
+    Args:
+        replicates: how many.
+        width: numbers that each unfolds to, from 0.
+
+    Returns:
+        Slices in order, each of at most `CELLS` numbers, or of one replicate.
+    """
     step = max(1, CELLS // max(1, width))
     return (slice(start, start + step) for start in range(0, replicates, step))
 
