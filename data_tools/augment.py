@@ -25,7 +25,8 @@ class Augment:
         hue: shift drawn from ±hue of the colour circle, 0–.5.
         saturation: factor drawn from U[1, saturation], inverted half of the time.
         exposure: the same for the brightness.
-        min_visible: a box is dropped when less than this share of its area stays inside the image, 0–1.
+        min_visible: a box is dropped when less than this share of its area stays inside the image, 0–1. DontCare
+            regions are not: what is left of one must not be taught as background either.
         min_pixels: … or when a side is left with fewer pixels than this.
         mosaic: probability that an image is put together from windows of four, 0–1 (`data_tools.mosaic`).
         mixup: probability that another image shines through, 0–1 (`data_tools.mosaic`).
@@ -107,7 +108,7 @@ def transform_image(image: np.ndarray, matrix: np.ndarray, out: tuple[int, int])
 
 
 def transform_boxes(
-    boxes: np.ndarray, matrix: np.ndarray, out: tuple[int, int], min_visible: float, min_pixels: float
+    boxes: np.ndarray, matrix: np.ndarray, out: tuple[int, int], min_visible: float | np.ndarray, min_pixels: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Boxes under a `draw_transform` matrix, clipped to the input.
 
@@ -115,7 +116,7 @@ def transform_boxes(
         boxes: (k, 4) xyxy in stored pixels.
         matrix: (2, 3).
         out: (H, W) of the input.
-        min_visible: least share of a box's area that must stay inside.
+        min_visible: least share of a box's area that must stay inside; one for all, or one a box, (k,).
         min_pixels: least side left, in pixels.
 
     Returns:

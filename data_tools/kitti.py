@@ -36,12 +36,14 @@ def _numbers(fields: Sequence[str], where: str) -> list[float]:
     return numbers
 
 
-def parse_label(line: str, where: str) -> Box:
+def parse_label(line: str, where: str, strict: bool = True) -> Box:
     """One line of a KITTI label or result file.
 
     Args:
         line: 15 columns separated by blanks, 16 with a score.
         where: file and line number, for error messages.
+        strict: only KITTI's types, spelt as KITTI does, and truncation and occlusion in their ranges. False: what the
+            devkit's evaluation reads, which takes any type and of a detection neither of the two.
 
     Returns:
         The box, with all its columns.
@@ -55,7 +57,7 @@ def parse_label(line: str, where: str) -> Box:
         raise InputError(
             f"{len(fields)} columns in {where}", "15 columns (16 with a score)", "correct the line or leave it out"
         )
-    if fields[0] not in KITTI_CLASSES and fields[0] != DONT_CARE:
+    if strict and fields[0] not in (*KITTI_CLASSES, DONT_CARE):
         close = difflib.get_close_matches(fields[0].capitalize(), (*KITTI_CLASSES, DONT_CARE), 1, 0.6)
         raise InputError(
             f"class {fields[0]!r} in {where}",
@@ -63,7 +65,8 @@ def parse_label(line: str, where: str) -> Box:
             f"did you mean {close[0]!r}?" if close else "correct the label file",
         )
     truncated, occluded, alpha, left, top, right, bottom, *rest = _numbers(fields, where)
-    if not (-1 <= truncated <= 1 and -1 <= occluded <= 3 and occluded == int(occluded)):
+    unread = not strict and len(fields) == 16
+    if not (unread or -1 <= truncated <= 1 and -1 <= occluded <= 3 and occluded == int(occluded)):
         raise InputError(
             f"truncated {fields[1]}, occluded {fields[2]} in {where}",
             "truncated in -1 to 1, occluded one of -1, 0, 1, 2, 3",
@@ -92,11 +95,12 @@ def _lines(path: pathlib.Path) -> list[tuple[int, str]]:
     return [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
 
 
-def read_labels(path: str | pathlib.Path) -> tuple[Box, ...]:
+def read_labels(path: str | pathlib.Path, strict: bool = True) -> tuple[Box, ...]:
     """Objects of a KITTI label file, or detections of a result file.
 
     Args:
         path: the file. An empty file is valid: no objects.
+        strict: see `parse_label`.
 
     Returns:
         One box a line, in the file's order.
@@ -105,7 +109,7 @@ def read_labels(path: str | pathlib.Path) -> tuple[Box, ...]:
         InputError: a line is wrong; the message names the file and the line.
     """
     path = pathlib.Path(path)
-    return tuple(parse_label(line, f"{path}, line {number}") for number, line in _lines(path))
+    return tuple(parse_label(line, f"{path}, line {number}", strict) for number, line in _lines(path))
 
 
 def format_label(box: Box) -> str:

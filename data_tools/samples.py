@@ -105,7 +105,8 @@ class Samples:
         image = shift_colours(rng, transform_image(image, matrix, out), options)
         first, end = self.split.offsets[index : index + 2]
         objects = self._objects(slice(first, end))
-        boxes, kept = transform_boxes(objects[:, :4], matrix, out, options.min_visible, options.min_pixels)
+        visible = np.where(objects[:, 4] == DONTCARE, 0.0, options.min_visible)
+        boxes, kept = transform_boxes(objects[:, :4], matrix, out, visible, options.min_pixels)
         return image, np.concatenate([boxes, objects[:, 4:]], axis=1)[kept]
 
     def _mosaic(

@@ -30,7 +30,13 @@ PRESETS: dict[str, tuple[tuple[float, float], ...]] = {
 
 
 def as_anchors(anchors: str | Sequence[Sequence[float]] | np.ndarray) -> tuple[tuple[float, float], ...]:
-    """A preset's name, "w,h;w,h;...", or pairs of positive numbers, as a tuple of (width, height) in grid cells.
+    """Anchors in any of the forms that users give them.
+
+    Args:
+        anchors: a preset's name, "w,h;w,h;...", or pairs, shape (k, 2), of positive numbers, in grid cells.
+
+    Returns:
+        (width, height) each, in grid cells, in the order given.
 
     Raises:
         InputError: for an unknown name, an empty list, or a pair that is not two positive finite numbers.

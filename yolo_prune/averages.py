@@ -16,6 +16,12 @@ def swap(model: keras.Model) -> None:
     """Exchanges the model's trainable weights with the optimizer's averages of them, bit for bit; twice is nothing.
 
     In a model that masks hold, pruned weights are zero afterwards: optimizers average weights before they mask them.
+
+    Args:
+        model: compiled with a built optimizer that has `use_ema`; its weights and those averages change.
+
+    Raises:
+        KeyError: without such averages.
     """
     averages = holding.averages_of(model)
     for weight in model.trainable_variables:

@@ -135,7 +135,7 @@ def prepare(
     """
     variants = (config.cache_variants or 0) if config.augment is not None else 1
     learning = [layer for layer in model.layers if layer.weights and layer.trainable]
-    same = learning == [model.layers[-1]] and len(train.sizes) == 1
+    same = learning == [model.layers[-1]] and tuple(train.sizes) == (model.image_size,)
     # The last epochs would see what they should not; several hosts would write the same files.
     possible = not (config.augment is not None and config.mosaic_off) and config.distribute == "none"
     if config.cache == "off" or not (variants and same and possible):

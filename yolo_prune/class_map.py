@@ -86,7 +86,14 @@ CLASS_SETS = {
 
 
 def class_set(name: str) -> ClassSet:
-    """The class set of that name; InputError for another."""
+    """The class set of a name.
+
+    Args:
+        name: a key of `CLASS_SETS`.
+
+    Raises:
+        InputError: for another.
+    """
     if name not in CLASS_SETS:
         raise InputError(f"class set {name!r}", f"one of {', '.join(CLASS_SETS)}", "choose one with --classes")
     return CLASS_SETS[name]
@@ -115,7 +122,18 @@ def own_classes(store: Store) -> ClassSet:
 
 
 def lookup_of(classes: ClassSet, store: Store) -> np.ndarray:
-    """`ClassSet.lookup` of a file's classes; InputError when none of them is in the class set."""
+    """Class of the head for each class of a file.
+
+    Args:
+        classes: of the head.
+        store: an open file.
+
+    Returns:
+        int64, (len(store.class_names),), indices into `classes.names`; −1 teaches nothing, as DontCare.
+
+    Raises:
+        InputError: when none of the file's classes is in the set.
+    """
     lookup = classes.lookup(store.class_names)
     if (lookup < 0).all():
         raise InputError(

@@ -17,7 +17,19 @@ MAX_LOG_SIZE = 15.0
 
 
 def split_head(logits, anchors: Sequence[Sequence[float]], num_classes: int):
-    """Raw head → (batch, gh, gw, anchors, 5 + classes), float32; ValueError when the channels do not fit."""
+    """The raw head with the numbers of each anchor on an axis of their own.
+
+    Args:
+        logits: (batch, gh, gw, anchors · (5 + classes)), any floating dtype.
+        anchors: as many as the network was built with.
+        num_classes: of the head.
+
+    Returns:
+        float32, (batch, gh, gw, anchors, 5 + classes): tx, ty, tw, th, objectness, then classes, nothing activated.
+
+    Raises:
+        ValueError: when the channels are others.
+    """
     shape = ops.shape(logits)
     expected = len(anchors) * (5 + num_classes)
     if logits.shape[-1] != expected:
@@ -30,7 +42,15 @@ def split_head(logits, anchors: Sequence[Sequence[float]], num_classes: int):
 
 
 def grid_offsets(height: int, width: int):
-    """Column and row of each cell, float32, shapes (1, 1, width, 1) and (1, height, 1, 1)."""
+    """Column and row of each cell, counted from 0.
+
+    Args:
+        height: of the grid, in cells; not necessarily the width.
+        width: likewise.
+
+    Returns:
+        `(columns, rows)`, float32, shapes (1, 1, width, 1) and (1, height, 1, 1), to broadcast over batch and anchors.
+    """
     columns = ops.reshape(ops.cast(ops.arange(width), "float32"), (1, 1, width, 1))
     rows = ops.reshape(ops.cast(ops.arange(height), "float32"), (1, height, 1, 1))
     return columns, rows

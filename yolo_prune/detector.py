@@ -173,11 +173,27 @@ class YoloV2(keras.Model):
     def decoded(
         self, logits: np.ndarray, score: float = 0.005, iou: float = 0.45, limit: int | None = 100
     ) -> list[Detections]:
-        """What `detect` makes of a raw head; see there. Without a limit all boxes stay that suppression leaves."""
+        """What `detect` makes of a raw head.
+
+        Args:
+            logits: (n, gh, gw, anchors · (5 + classes)); the grid need not be that of the network's own input.
+            score: least score kept, in 0–1.
+            iou: per-class suppression threshold, in 0–1.
+            limit: most detections an image; None: all that suppression leaves.
+
+        Returns:
+            One `Detections` an image, boxes xyxy relative to the image.
+        """
         return detections(logits, self.anchors, self.num_classes, score, iou, limit)
 
     def _check_input(self, shape: Sequence[int]) -> None:
         height, width = self.image_size
+        if self.input_shape[-1] != 3:
+            raise InputError(
+                f"a network of {self.input_shape[-1]}-channel images",
+                "one of RGB images",
+                "call it on arrays of its own",
+            )
         if tuple(shape) != (height, width, 3):
             told = f"of {shape[1]}x{shape[0]}" if len(shape) == 3 and shape[2] == 3 else f"of shape {tuple(shape)}"
             raise InputError(

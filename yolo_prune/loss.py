@@ -98,12 +98,27 @@ class RegionLoss(keras.losses.Loss):
         return {**super().get_config(), **config, "anchors": [list(pair) for pair in self.anchors]}
 
     def call(self, true_boxes, logits):
-        """The loss of each image, float32 (batch,)."""
+        """The loss of each image.
+
+        Args:
+            true_boxes: (batch, max_boxes, 5 or 6), see the class.
+            logits: (batch, gh, gw, anchors · (5 + classes)).
+
+        Returns:
+            float32 (batch,), the sum of the `COMPONENTS`; NaN for an image with a class that the head does not have.
+
+        Raises:
+            ValueError: for other shapes.
+        """
         terms = self.terms(true_boxes, logits)
         return sum(terms[name] for name in COMPONENTS)
 
     def terms(self, true_boxes, logits) -> dict:
         """The loss by component, and how well the responsible anchors fit.
+
+        Args:
+            true_boxes: as of `call`.
+            logits: as of `call`.
 
         Returns:
             float32 (batch,) each: the `COMPONENTS`, already weighted; `matched`, the number of true boxes that teach;

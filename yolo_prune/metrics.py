@@ -87,7 +87,14 @@ class RegionMetric(keras.metrics.Metric):
 
 
 def region_metrics(loss: RegionLoss) -> list[RegionMetric]:
-    """Every metric of `loss` for `compile(metrics=…)`; "prior" only when the loss has that term."""
+    """Every metric of a loss, which compute its terms once a batch between them.
+
+    Args:
+        loss: what the model is compiled with.
+
+    Returns:
+        For `compile(metrics=…)`: one a component, "prior" only when the loss has that term, "average_iou" and "recall".
+    """
     components = [name for name in COMPONENTS if name != "prior" or loss.prior_scale]
     metrics = [RegionMetric(loss, quantity) for quantity in (*components, *_RATIOS)]
     shared = _Shared([metric.quantity for metric in metrics])

@@ -66,7 +66,17 @@ def resolve_widths(variant: str, widths: Sequence[int] | None = None, width_mult
 
 
 def check_image_size(image_size: Sequence[int]) -> tuple[int, int]:
-    """(height, width) as ints, each a positive multiple of the stride 32, else InputError."""
+    """Refuses sizes that the network's five halvings do not divide.
+
+    Args:
+        image_size: (height, width) in pixels.
+
+    Returns:
+        The same as ints.
+
+    Raises:
+        InputError: for a side that is no positive multiple of 32; the nearest size is named.
+    """
     height, width = (int(side) for side in image_size)
     if height < STRIDE or width < STRIDE or height % STRIDE or width % STRIDE:
         nearest = tuple(max(STRIDE, round(side / STRIDE) * STRIDE) for side in (height, width))
@@ -118,7 +128,17 @@ def build(
 
 
 def block(x, index: int, width: int, kernel: int):
-    """Convolution without bias, batch normalisation, leaky ReLU; `index` counts from 1 as in the cfg."""
+    """Convolution without bias, batch normalisation, leaky ReLU of slope 0.1.
+
+    Args:
+        x: (batch, h, w, channels).
+        index: number of the convolution, counted from 1 as in the cfg; the layers are named after it.
+        width: output channels.
+        kernel: side of the kernel in pixels; zeros are padded so that h and w stay.
+
+    Returns:
+        (batch, h, w, width).
+    """
     x = layers.Conv2D(width, kernel, padding="same", use_bias=False, name=f"conv_{index}")(x)
     x = layers.BatchNormalization(momentum=NORM_MOMENTUM, epsilon=NORM_EPSILON, name=f"norm_{index}")(x)
     return layers.LeakyReLU(negative_slope=LEAKY_SLOPE, name=f"leaky_{index}")(x)

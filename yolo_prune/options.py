@@ -43,7 +43,7 @@ class DetectConfig:
 
     image: tuple[Path, ...] = positional(help="pictures, folders of them, quoted patterns, videos", many=True)
     model: Path = option(help=MODEL_HELP)
-    out: Path = option(help="folder for NAME.png or NAME.mp4, results/ and coco/")
+    out: Path = option(Path("detections"), help="folder for NAME.png or NAME.mp4, results/ and coco/")
     input: str | None = option(None, help=INPUT_HELP)
     score: float = option(0.3, help="least score drawn", minimum=0.0, maximum=1.0)
     classes: tuple[str, ...] | None = option(None, help="only these classes of the head")

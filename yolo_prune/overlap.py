@@ -11,7 +11,15 @@ TINY = 1e-12
 
 
 def iou(a, b):
-    """IoU and intersection of broadcastable cx, cy, w, h boxes (…, 4)."""
+    """IoU and intersection of boxes.
+
+    Args:
+        a: cx, cy, w, h in any unit, (…, ≥ 4); further columns are not looked at.
+        b: likewise in the same unit, broadcastable.
+
+    Returns:
+        `(iou, intersection)`: 0–1, and in squared units, both (…); the IoU of two empty boxes is 0.
+    """
     low = ops.maximum(a[..., :2] - a[..., 2:4] / 2, b[..., :2] - b[..., 2:4] / 2)
     high = ops.minimum(a[..., :2] + a[..., 2:4] / 2, b[..., :2] + b[..., 2:4] / 2)
     sides = ops.maximum(high - low, 0.0)

@@ -29,7 +29,8 @@ class Stage:
             `steps`.
         warmup: steps that raise the learning rate from 0, at most half of the stage: linearly, or with the schedule
             "darknet" to the fourth power, its burn-in.
-        prior_scale: `RegionLoss.prior_scale` during this stage; darknet's .01 steadies the first 12,800 images.
+        prior_scale: `RegionLoss.prior_scale`; darknet's is .01, and steadies the beginning.
+        prior_images: how many images of the stage have that term, darknet's 12,800; None: all of them.
         steps: of the schedule "darknet": from which on the learning rate is scaled; below 1 a fraction of the stage,
             from 1 up the number of a step. The default is that of yolov2.cfg.
         scales: of the schedule "darknet": the factor of each of `steps`.
@@ -43,6 +44,7 @@ class Stage:
     prior_scale: float = 0.0
     steps: tuple[float, ...] = (0.8, 0.9)
     scales: tuple[float, ...] = (0.1, 0.1)
+    prior_images: int | None = None
 
     def __post_init__(self):
         if self.epochs < 1 or not self.learning_rate > 0 or self.warmup < 0 or self.prior_scale < 0:
@@ -51,6 +53,12 @@ class Stage:
                 f"warmup {self.warmup}, prior_scale {self.prior_scale:g}",
                 "at least one epoch, a learning rate above 0, warmup and prior_scale from 0",
                 "for example all:50:1e-3",
+            )
+        if self.prior_images is not None and (self.prior_images < 1 or not self.prior_scale):
+            raise InputError(
+                f"prior_images {self.prior_images} with prior_scale {self.prior_scale:g}",
+                "at least 1, and a prior_scale above 0",
+                "as in darknet: prior_scale .01 and prior_images 12800",
             )
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule {self.schedule!r}", f"one of {', '.join(SCHEDULES)}", "choose one")
@@ -61,7 +69,17 @@ class Stage:
 
     @classmethod
     def parse(cls, text: str) -> "Stage":
-        """From "all:50:1e-3" or "top:3:20:1e-4:constant": what trains, epochs, learning rate and schedule."""
+        """A stage as the command line has it.
+
+        Args:
+            text: "WHAT:EPOCHS[:LEARNING_RATE[:SCHEDULE]]", such as "all:50:1e-3" or "top:3:20:1e-4:constant".
+
+        Returns:
+            The stage; what is not told has its default.
+
+        Raises:
+            InputError: for anything else.
+        """
         parts = text.split(":")
         if parts[0] in ("top", *NAMED) and len(parts) > 1:
             parts[:2] = [":".join(parts[:2])]
@@ -177,7 +195,7 @@ class TrainConfig:
     seed: int = option(0, help="of weights, shuffling and augmentation")
     workers: int = option(1, help="threads that prepare batches", minimum=1)
     limit: int | None = option(
-        None, help="use only the first N training images and validate on them: an overfitting check"
+        None, help="use only the first N training images and validate on them: an overfitting check", minimum=1
     )
 
     def __post_init__(self):
@@ -185,6 +203,8 @@ class TrainConfig:
             raise InputError("no stages", "at least one", "for example --stages all:50:1e-3")
         if self.ema is not None and not 0 < self.ema < 1:
             raise InputError(f"ema {self.ema}", "a momentum between 0 and 1", "for example .998")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise InputError(f"clip_norm {self.clip_norm:g}", "above 0, or null for no clipping", "for example 10")
         if not self.teacher_weight > 0:
             raise InputError(f"teacher_weight {self.teacher_weight:g}", "above 0", "leave --teacher out instead")
         if self.sizes and self.multi_scale:

@@ -104,6 +104,7 @@ class Trainer:
             checkpoint.finish(folder)
 
     def _prepare(self) -> None:
+        self.feeds.val()  # a file without validation images must not leave a folder behind
         if self.config.prune is not None:
             self.held = Held(self.config.prune, len(self.feeds.train()), self.plan.epochs, self.feeds.plain())
 

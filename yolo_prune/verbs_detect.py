@@ -43,7 +43,8 @@ def detect(options: DetectConfig) -> dict[str, Any]:
         `{"out", "images": {label: {class: count drawn}}, "videos": {label: {"frames", "rate", "counts"}}, "video":
         codec and suffix or None, "results", "skipped": {label: reason}, "not_in_results", "batch", "speed"}`:
         `not_in_results` are the head's classes that KITTI's format has no name for: they are drawn, but not in KITTI's
-        result files. `speed` has images a second, after a warm-up: `overall`, and `network` for the forward passes.
+        result files. `speed` has frames (images) a second, after a warm-up: `overall`, and `network` for the forward
+        passes.
 
     Raises:
         InputError: for what cannot be read (unless `keep_going`), would overwrite something or is not in the head.
@@ -238,6 +239,6 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 def _speed_line(batch: dict[str, Any], speed: dict[str, Any]) -> str:
-    told = f"{speed['overall']:.1f} images/s overall, {speed['network']:.1f} the network alone, after a warm-up; "
+    told = f"{speed['overall']:.1f} frames/s overall, {speed['network']:.1f} the network alone, after a warm-up; "
     told += f"batches of {batch['images']}, {batch['per_image'] / 1e6:.0f} MB an image"
     return told + ("" if batch["available"] is None else f" with {batch['available'] / 1e9:.1f} GB of memory free")

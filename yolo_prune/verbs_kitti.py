@@ -14,17 +14,22 @@ from run_tools.errors import InputError
 from yolo_prune.evaluation.kitti import Frame, Result, average_precision
 from yolo_prune.evaluation.tables import kitti_table
 
+DEVKIT_FOLDER = "data"
+"""Where the devkit looks for result files: results/NAME/data."""
+
 
 @dataclass(frozen=True)
 class KittiEval:
     """The official KITTI metric on text files.
 
     Evaluates the images that have a result file, as the devkit does; an empty result file stands for an image without
-    detections.
+    detections. Types in upper or lower case are the same, and those that KITTI does not know take no part.
     """
 
     label_dir: Path = positional(help="folder of true labels, NNNNNN.txt with 15 columns")
-    result_dir: Path = positional(help="folder of detections, NNNNNN.txt with 16 columns, the last being the score")
+    result_dir: Path = positional(
+        help="folder of detections, NNNNNN.txt with 16 columns, the last being the score; or one with them in data/"
+    )
 
 
 def kitti_eval(config: KittiEval) -> Result:
@@ -41,6 +46,8 @@ def kitti_eval(config: KittiEval) -> Result:
         InputError: if a folder or a label file is missing, there is no result file, or a detection has no score.
     """
     labels, results = _text_files(config.label_dir), _text_files(config.result_dir)
+    if not results and (config.result_dir / DEVKIT_FOLDER).is_dir():
+        results = _text_files(config.result_dir / DEVKIT_FOLDER)
     if not results:
         raise InputError(f"{config.result_dir} without .txt files", "result files NNNNNN.txt", "check the folder")
     for name in results:
@@ -51,7 +58,8 @@ def kitti_eval(config: KittiEval) -> Result:
     if len(labels) > len(results):
         left_out = len(labels) - len(results)
         print(f"{len(results)} images evaluated; {left_out} label files have no result file", file=sys.stderr)
-    return average_precision([frame(read_labels(labels[name]), _scored(results[name])) for name in results])
+    # As the devkit reads them, to which a detector's other classes, such as "bus", are no mistakes.
+    return average_precision([frame(read_labels(labels[name], False), _scored(results[name])) for name in results])
 
 
 def frame(truth: Sequence[Box], found: Sequence[Box]) -> Frame:
@@ -80,7 +88,7 @@ def _sides(boxes: Sequence[Box]) -> np.ndarray:
 
 
 def _scored(path: Path) -> tuple[Box, ...]:
-    boxes = read_labels(path)
+    boxes = read_labels(path, strict=False)
     if any(box.score is None for box in boxes):
         raise InputError(f"{path} with lines of 15 columns", "16 columns, the last being the score", "add the scores")
     return boxes

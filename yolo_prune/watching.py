@@ -15,6 +15,7 @@ from yolo_prune.distillation import DISTILLATION
 from yolo_prune.loss import COMPONENTS
 from yolo_prune.monitor import Pictures, ValidationAP
 from yolo_prune.monitor_figures import Judgement
+from yolo_prune.prior import PriorEnds
 from yolo_prune.recipe import TrainConfig
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ def callbacks_of(
         found = [found[0], averages, *found[1:], averages.back]
     if held is not None:
         found.insert(1, held.callback(begin, logdir))
+    stage = plan.stages[index]
+    if stage.prior_images is not None:
+        steps, start = len(feed), plan.starts[index]
+        found.append(PriorEnds(trainer.model.loss, stage.prior_images, config.batch_size, steps, start))
     return found
 
 

@@ -241,6 +241,19 @@ def test_a_box_that_leaves_the_picture_leaves_the_labels(tmp_path):
     assert edges.min() >= -1e-6 and edges.max() <= 1 + 1e-6
 
 
+def test_what_is_left_of_a_region_stays_one(tmp_path):
+    # The same box as an object (class 0) and as a region: of the object at least .9 must stay inside, of a region
+    # any two pixels, or the rest of it would be taught as background.
+    corner = [([0, 0, 40, 30], 0), ([0, 0, 40, 30], -1)]
+    path = write(tmp_path / "a.h5", {"train": [(np.zeros((*SIZE, 3), np.uint8), corner)] * 64})
+    _, labels = batches(path, "train", 64, augment=Augment(scale=3.0, zoom_out=0.0, min_visible=0.9))[0]
+    objects = ((labels[..., 4] == 0) & (labels[..., 2] > 0)).any(axis=1)
+    regions = ((labels[..., 4] == -1) & (labels[..., 2] > 0)).any(axis=1)
+    assert 0 < objects.sum() < regions.sum() < 64 and regions[objects].all()
+    sides = labels[labels[..., 4] == -1][:, 2:4] * SIZE[::-1]
+    assert sides.min() < 12 and sides.min() >= 2.0 - 1e-4
+
+
 # Memory
 
 

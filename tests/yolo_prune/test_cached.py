@@ -188,6 +188,7 @@ def test_features_of_other_weights_are_not_used(small, small_h5, tmp_path):
         ("head", {"cache": "off"}, False),
         ("head", {"augment": Augment()}, False),
         ("head", {"multi_scale": 0.5, "input": "192x128"}, False),
+        ("head", {"sizes": ("128x64",)}, False),  # one size, but not the network's
         ("head", {"augment": Augment(mosaic=0.5), "cache_variants": 1, "mosaic_off": 1}, False),
     ],
 )

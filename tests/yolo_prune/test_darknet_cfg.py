@@ -5,6 +5,7 @@ import pytest
 from run_tools.errors import InputError
 from tests.yolo_prune import darknet_reference as reference
 from yolo_prune import darknet
+from yolo_prune.darknet.cfg import with_size, with_widths
 
 GOOD = reference.net(32, 32) + reference.conv(4) + reference.pool() + reference.head("1,1.5, 2,1", 1)
 # Lines: 1 [net], 9 [convolutional] … 15 activation=leaky, 17 [maxpool], 21 [convolutional], 28 [region], 29 anchors.
@@ -66,6 +67,19 @@ def test_what_darknet_lets_pass():
     # Without size a pool has that of its stride.
     short = darknet.parse(GOOD.replace("size=2\n", "", 1))
     assert [layer.shape for layer in short.layers] == [(32, 32, 4), (16, 16, 4), (16, 16, 12)]
+
+
+def test_remarks_behind_numbers_are_passed_over_as_by_atoi():
+    told = GOOD.replace("width=32", "width = 32 # of VOC", 1).replace("filters=4\n", "filters=4;few\n", 1)
+    told = told.replace("anchors = 1,1.5, 2,1", "anchors = 1,1.5, 2,1 # in cells")
+    found = darknet.parse(told)
+    assert found.image == (32, 32, 3) and found.layers[0].shape == (32, 32, 4)
+    assert found.region.anchors == ((1.0, 1.5), (2.0, 1.0))
+    # Other sizes and widths leave the remarks where they are.
+    assert "width = 64 # of VOC" in with_size(found, (32, 64)) and "filters=6;few" in with_widths(found, [6])
+    # A word is compared as a whole, in darknet too, which would take another activation.
+    with pytest.raises(InputError, match="activation=leaky#x"):
+        darknet.parse(GOOD.replace("activation=leaky", "activation=leaky # x"))
 
 
 @pytest.fixture

@@ -169,6 +169,17 @@ def test_other_widths_change_the_cfg_alone_where_they_must(load):
         darknet.DarknetModel(model.cfg, widths=(6, 8, 5, 3, 7))
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_other_numbers_of_channels(load, channels):
+    text = body(reference.conv(4), reference.pool()).replace("channels=3", f"channels={channels}")
+    model, weights = load(text)
+    image = np.random.default_rng(1).random((1, 6, 10, channels), np.float32)
+    theirs = reference.forward(text, weights, image[0].transpose(2, 0, 1))
+    np.testing.assert_allclose(outputs(model, image)[0].transpose(2, 0, 1), theirs, rtol=1e-4, atol=1e-4)
+    with pytest.raises(InputError, match=f"a network of {channels}-channel images; expected one of RGB"):
+        model.detect(np.zeros((1, 6, 10, 3), np.uint8))
+
+
 def test_the_first_layers_alone(load, tmp_path):
     text = reference.net(64, 32) + reference.darknet19(16)
     classifier = reference.conv(10, size=1, norm=0, activation="linear") + "\n[avgpool]\n\n[softmax]\ngroups=1\n"

@@ -93,6 +93,7 @@ def test_a_model_trained_here_goes_out_and_comes_back(run, small_model, tmp_path
         ("export-darknet {tmp}/none.keras {tmp}/o.cfg {tmp}/o.weights", "none.keras: no such file"),
         ("export-darknet {tmp}/plain.keras {tmp}/o.cfg {tmp}/o.weights", "a YoloV2 detector"),
         ("export-darknet {model} {tmp}/o {tmp}/o", "two files"),
+        ("export-darknet {model} {tmp}/o.cfg {tmp}/o --names {tmp}/o.cfg", "three files"),
     ],
 )
 def test_what_is_wrong_is_one_line(run, files, small_model, tmp_path, words, told):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.literal.kitti_devkit import literal_ap
+from data_tools.boxes import scale
 from run_tools.errors import InputError
 from yolo_prune.evaluation.kitti import Frame, average_precision, curves, kitti
 from yolo_prune.evaluation.kitti_matching import sample
@@ -117,6 +118,20 @@ def test_difficulty_of_a_true_box(truncated, occluded, height, valid):
 def test_truncation_of_exactly_the_limit_survives_float32():
     truth = Truth([CAR], [0], (375, 1242), truncated=np.array([0.15], np.float32), names=("Car",))
     assert kitti([truth], [Detections([CAR], [0.5], [0])], ["car"])["car"]["easy"]["AP11"] == pytest.approx(100 / 11)
+
+
+def test_a_height_of_exactly_the_limit_survives_the_stored_image():
+    # 25 pixels in the label file, which is not more than 25: to the stored size in float32, as compiled, and back.
+    tops = np.arange(100, 300) + 0.37
+    boxes = np.stack([tops, tops, tops + 60, tops + 25], axis=1)
+    stored = scale(boxes, (375, 1242), (384, 1248)).astype(np.float32)
+    back = scale(stored, (384, 1248), (375, 1242)).astype(np.float32)
+    heights = back[:, 3].astype(float) - back[:, 1]
+    assert (heights > 25).any() and (heights < 25).any()
+    for box in back[heights > 25]:
+        truth = Truth([box], [0], (375, 1242), names=("Car",))
+        found = Detections([[box[0], box[1], box[2], box[3] + 1]], [0.5], [0])
+        assert kitti([truth], [found], ["car"])["car"]["hard"]["AP11"] == 0.0
 
 
 def test_an_unignored_detection_displaces_an_ignored_one():

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from data_tools.augment import Augment
+from data_tools.compiler import DataCompiler
+from data_tools.kitti import KittiExtractor
 from data_tools.pipeline import Batches
 from data_tools.store import open_store
 from data_tools.weights import balanced, repeats
@@ -145,6 +147,24 @@ def test_accumulated_batches_make_the_step_of_a_large_one(small, small_h5, tmp_p
         np.testing.assert_allclose(other, one, rtol=2e-4, atol=2e-6)
 
 
+def test_darknets_decay_is_ten_times_as_large_here(small, small_h5, tmp_path):
+    """docs/darknet.md: decay=5e-4 goes through darknet's momentum, 5e-3 here does not."""
+    rate, steps = 0.1, 200
+    ours = keras.Variable([1.0], name="kernel")
+    config = small(small_h5, tmp_path, optimizer="sgd", weight_decay=5e-3)
+    optimizer = optimizer_of(config, Stage("all", 1, rate, "constant"), steps)
+    weight, update = 1.0, 0.0
+    for _ in range(steps):
+        optimizer.apply([keras.ops.zeros(1)], [ours])
+        # update_convolutional_layer with a batch of one and no gradient: decay is added before the momentum.
+        update -= 5e-4 * weight
+        weight += rate * update
+        update *= 0.9
+    # Ten times 5e-4 · .1 a step: exp(-.1) = .905; momentum needs some ten steps to get there.
+    assert weight == pytest.approx(0.905, rel=0.01)
+    assert float(ours[0]) == pytest.approx(weight, rel=0.01)
+
+
 @pytest.fixture
 def feeds(small, small_h5, tmp_path):
     """Makes the feeds of a config."""
@@ -216,9 +236,24 @@ def test_what_makes_no_sense_leaves_no_folder(small, small_h5, tmp_path, changes
     assert told in str(error.value) and not (tmp_path / "run").exists()
 
 
+def test_a_file_without_validation_images_leaves_no_folder(small, small_kitti, tmp_path):
+    made = {"split": "random", "fractions": (0.8, 0.0, 0.2), "progress": False}
+    DataCompiler(KittiExtractor(small_kitti), (96, 160), **made).compile(tmp_path / "no_val.h5")
+    with pytest.raises(InputError, match="split 'val'; expected one of train, test"):
+        Trainer(small(tmp_path / "no_val.h5", tmp_path / "run"), verbose=0).fit()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("norm", [0.0, -1.0, float("nan")])
+def test_a_norm_that_gradients_cannot_have(small, small_h5, tmp_path, norm):
+    with pytest.raises(InputError, match="above 0, or null for no clipping"):
+        small(small_h5, tmp_path, clip_norm=norm)
+
+
 @pytest.mark.parametrize(
     "name, value",
     [
+        ("limit", 0),
         ("accumulate", 0),
         ("sizes_every", 0),
         ("multi_scale", -0.1),

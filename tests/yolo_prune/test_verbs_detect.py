@@ -22,6 +22,7 @@ from data_tools.video import VideoInput
 from run_tools.errors import InputError
 from yolo_prune import verbs_detect
 from yolo_prune.class_map import class_set
+from yolo_prune.cli import main
 from yolo_prune.evaluation import kitti
 from yolo_prune.models import load_detector
 from yolo_prune.options import DetectConfig
@@ -95,7 +96,14 @@ def test_pictures_and_result_files(small_model, pictures, tmp_path):
     assert result["batch"]["images"] == 2 and result["batch"]["available"] is None
     assert result["speed"]["images"] == 3 and result["speed"]["overall"] > 0 and result["speed"]["network"] > 0
     told = table(result)
-    assert "KITTI result files in" in told and "note" not in told and "images/s overall" in told
+    assert "KITTI result files in" in told and "note" not in told and "frames/s overall" in told
+
+
+def test_a_model_and_a_picture_are_enough(small_model, pictures, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["detect", "--model", str(small_model), str(pictures[0])]) == 0
+    assert everything(tmp_path / "detections") == ["a.png", "results/a.txt"]
+    assert "pictures in detections" in capsys.readouterr().out
 
 
 def test_result_files_feed_the_official_metric(perfect, small_model, small_h5, small_kitti, tmp_path):

@@ -44,6 +44,26 @@ def test_an_empty_result_file_is_an_image_without_detections(folders):
     assert run(folders)["car"]["easy"] == {"AP11": 0.0, "AP40": 0.0}
 
 
+def test_types_are_read_as_the_devkit_reads_them(folders):
+    """It compares without regard to case, knows no list of types, and skips columns 2 and 3 of a detection."""
+    path = folders / "results" / "000001.txt"
+    low = "bus -1 -1 -10 100 100 200 120 -1 -1 -1 -1000 -1000 -1000 -10 0.95\n"
+    path.write_text(FOUND.replace("Car -1 -1", "car 0.25 -10") + low.replace("120", "180"))
+    (folders / "label_2" / "000001.txt").write_text(TRUE.replace("Car", "CAR") + TRUE.replace("Car", "Bus"))
+    assert run(folders)["car"]["hard"]["AP11"] == pytest.approx(100 / 11)
+    # Lower than 25 pixels a detection of any type may hold a true box, here Bus of 24 the car, so that none is found.
+    (folders / "label_2" / "000001.txt").write_text(TRUE.replace("150.00", "125.50"))
+    path.write_text(FOUND.replace("150.00", "125.50") + low.replace("120", "124.9"))
+    assert run(folders)["car"]["hard"]["AP11"] == 0.0
+
+
+def test_the_devkits_own_folder_of_results(folders):
+    (folders / "results" / "data").mkdir()
+    for path in (folders / "results").glob("*.txt"):
+        path.rename(path.parent / "data" / path.name)
+    assert run(folders)["car"]["easy"]["AP11"] == pytest.approx(100 / 11)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [

@@ -111,7 +111,16 @@ def _fold(tensors: Tensors) -> Tensors:
 
 
 def tensors_of(model: keras.Model, number: int) -> Tensors:
-    """The weights of convolution `number` and of its batch-norm where it has one, in darknet's order of axes."""
+    """The weights of a convolution and of its batch-norm where it has one, in darknet's order.
+
+    Args:
+        model: with layers `conv_N` and `norm_N`.
+        number: N, from 1.
+
+    Returns:
+        float32: biases (filters,), the batch-norm's three (filters,) each or None, kernel (filters, channels, rows,
+        columns).
+    """
     kernel, *bias = map(keras.ops.convert_to_numpy, model.get_layer(f"conv_{number}").weights)
     kernel = np.transpose(kernel, (3, 2, 0, 1))
     if bias:

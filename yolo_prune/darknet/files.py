@@ -66,7 +66,18 @@ def load(
 
 
 def read_cfg(path: str | Path, layers: int | None = None) -> Network:
-    """The network that a cfg file describes; see `cfg.parse`."""
+    """The network that a cfg file describes.
+
+    Args:
+        path: the file, in any encoding.
+        layers: only the first so many layers; None: all.
+
+    Returns:
+        See `cfg.parse`; its text encodes to the same bytes ("utf-8", "surrogateescape").
+
+    Raises:
+        InputError: when there is no such file, or as `cfg.parse`.
+    """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file", "a darknet cfg", "check the path")
     # Comments are in any encoding, and the same bytes are written back.

@@ -96,7 +96,14 @@ class DarknetModel(YoloV2):
 
 
 def graph(network: Network):
-    """Input and output of a network, `(inputs, outputs)`, NHWC; the output is that of the last layer."""
+    """A parsed cfg as Keras layers, their weights new.
+
+    Args:
+        network: what `cfg.parse` returned.
+
+    Returns:
+        `(inputs, outputs)`: (batch, height, width, channels), and the output of the last layer, NHWC as well.
+    """
     image = keras.Input(network.image, name="image")
     outputs: list = []
     for layer in network.layers:

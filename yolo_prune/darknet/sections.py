@@ -4,6 +4,7 @@ Source: darknet, `read_cfg` (parser.c) and `read_option` (option_list.c).
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -85,7 +86,7 @@ class Section:
         """
         if name not in self.options and default is not None:
             return default
-        value = self.options[name].value if name in self.options else ""
+        value = self._number(name)
         if not value.isascii() or not value.isdigit() or int(value) < minimum:
             raise self.refused(f"a whole number of at least {minimum}", "correct that line", name)
         return int(value)
@@ -96,22 +97,28 @@ class Section:
         Raises:
             InputError: when there are none or one is no number, naming the line.
         """
-        value = self.options[name].value if name in self.options else ""
         try:
-            found = tuple(float(part) for part in value.split(","))
+            found = tuple(float(part) for part in self._number(name).split(","))
         except ValueError:
             found = ()
         if not found or not all(map(math.isfinite, found)):
             raise self.refused("numbers with commas between them", "correct that line", name)
         return found
 
+    def _number(self, name: str) -> str:
+        """The value before a remark; "" where there is none. darknet's `atoi` and `atof` end there, too."""
+        value = self.options[name].value if name in self.options else ""
+        return re.split("[#;]", value, maxsplit=1)[0]
+
     def text(self, name: str, default: str) -> str:
-        """The value as it stands, without blanks."""
+        """The value as it stands, without blanks. A remark is part of it, as in darknet."""
         return self.options[name].value if name in self.options else default
 
 
 def read_sections(text: str, source: str) -> list[Section]:
     """Splits a cfg into its sections, as darknet does: blanks mean nothing anywhere, `#` and `;` begin comment lines.
+
+    A remark behind a value is part of the value here; numbers are read up to it.
 
     Args:
         text: what the file holds.

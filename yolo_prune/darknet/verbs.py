@@ -75,8 +75,10 @@ def export_darknet(options: ExportDarknetConfig) -> dict[str, Any]:
         `{"cfg", "weights", "names", "bytes", "values", "seen"}`; see `save`.
 
     Raises:
-        InputError: see `save`; or when names are wanted of a model that has none.
+        InputError: see `save`; or when names are wanted of a model that has none, or in one of the other two files.
     """
+    if options.names is not None and options.names.absolute() in (options.cfg.absolute(), options.weights.absolute()):
+        raise InputError(f"{options.names} twice", "three files", "give the names a file of their own")
     model = load_detector(options.model)
     if options.names is not None and model.class_names is None:
         raise InputError(f"--names for {options.model}", "a model whose classes have names", "leave --names out")

@@ -108,7 +108,19 @@ def kitti(truths: Sequence[Truth], detections: Sequence[Detections], class_names
 
 
 def frames_of(truths: Sequence[Truth], detections: Sequence[Detections], class_names: Sequence[str]) -> list[Frame]:
-    """A detector's records as the metric takes them; arguments and errors as in `kitti`."""
+    """A detector's records as the metric takes them.
+
+    Args:
+        truths: as in `kitti`.
+        detections: as in `kitti`.
+        class_names: as in `kitti`.
+
+    Returns:
+        One frame an image; truncations and true boxes with the decimals of a label file, boxes in original pixels.
+
+    Raises:
+        InputError: if a truth has no names.
+    """
     lower = [ALIASES.get(name.lower(), name.lower()) for name in class_names]
     frames = []
     for index, (truth, found) in enumerate(zip(truths, detections, strict=True)):
@@ -119,11 +131,11 @@ def frames_of(truths: Sequence[Truth], detections: Sequence[Detections], class_n
                 "give Truth its names, or leave the kitti metric out",
             )
         found_names = [lower[k] for k in found.classes.tolist()]
-        # float32 .15 exceeds .15: back to the decimals of the label file
+        # float32 .15 exceeds .15, and 25 pixels may come back from the stored image's size as 25.00001, which the
+        # devkit judges otherwise: back to the decimals of the label file.
         truncated = np.round(truth.truncated.astype(np.float64), 4)
-        frames.append(
-            Frame(truth.boxes, truth.names, truncated, truth.occluded, found.boxes, found.scores, found_names)
-        )
+        true_boxes = np.round(truth.boxes.astype(np.float64), 3)
+        frames.append(Frame(true_boxes, truth.names, truncated, truth.occluded, found.boxes, found.scores, found_names))
     return frames
 
 
@@ -178,7 +190,14 @@ def curves(
 
 
 def scene_of(frames: Sequence[Frame]) -> Scene:
-    """The frames end to end."""
+    """The frames end to end.
+
+    Args:
+        frames: the images.
+
+    Returns:
+        All boxes in the order of the frames and of each frame's own, with the pairs whose IoU exceeds .5.
+    """
     pairs: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
     overlaps: list[np.ndarray] = [np.zeros(0)]
     covered: list[np.ndarray] = [np.zeros(0)]
@@ -238,7 +257,16 @@ def _precision(scene: Scene, name: str, difficulty: Difficulty) -> np.ndarray:
 
 
 def match_of(scene: Scene, name: str, difficulty: Difficulty) -> Match:
-    """Which true box may take which detection, for one class and difficulty."""
+    """Which true box may take which detection, for one class and difficulty.
+
+    Args:
+        scene: all images.
+        name: "car", "pedestrian" or "cyclist".
+        difficulty: one of `DIFFICULTIES`.
+
+    Returns:
+        The pairs whose IoU exceeds the class's threshold and of which both take part, and everybody's role.
+    """
     true_roles, roles = _roles(scene, name, difficulty)
     near = scene.overlaps > MIN_OVERLAP[name]
     near &= (true_roles[scene.pairs[:, 0]] != NO_PART) & (roles[scene.pairs[:, 1]] != NO_PART)

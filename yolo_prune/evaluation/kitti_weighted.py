@@ -116,11 +116,12 @@ def steps(match: Match, true_images: np.ndarray, images: np.ndarray, count: int)
         (match.scores[alone], images[alone], np.ones_like(alone), np.zeros_like(alone)),
         (match.scores[wrong], images[wrong], np.zeros(wrong.sum(), int), np.ones(wrong.sum(), int)),
     ]
-    shared = ~np.isin(match.pairs[:, 1], match.alone[:, 1])
-    homes = images[match.pairs[:, 1]]
-    for image in np.unique(homes[shared]):
-        scores, tp, fp = _shared_steps(match, shared & (homes == image))
-        parts.append((scores, np.full(len(scores), image), tp, fp))
+    shared = np.flatnonzero(~np.isin(match.pairs[:, 1], match.alone[:, 1]))
+    homes = images[match.pairs[shared, 1]]
+    # Pairs come image by image; looking for those of each among all would take the square of their number.
+    for rows in np.split(shared, np.flatnonzero(np.diff(homes)) + 1) if len(shared) else ():
+        scores, tp, fp = _shared_steps(match, rows)
+        parts.append((scores, np.full(len(scores), images[match.pairs[rows[0], 1]]), tp, fp))
     scores, homes, tp, fp = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(-scores, kind="stable")
     found = match.true_positives()
