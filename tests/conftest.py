@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable
@@ -25,6 +26,16 @@ except ModuleNotFoundError:
 else:
     hypothesis.settings.register_profile("suite", deadline=None, derandomize=True)
     hypothesis.settings.load_profile("suite")
+
+
+# Traced graphs are made of a great many objects, and a full collection of garbage walks all of them each time.
+gc.set_threshold(700, 10, 50)
+
+
+def pytest_collection_finish() -> None:
+    """Takes what was imported out of the garbage collector's sight: it stays to the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

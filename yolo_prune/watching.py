@@ -73,10 +73,10 @@ def callbacks_of(
         found = [found[0], averages, *found[1:], averages.back]
     if held is not None:
         found.insert(1, held.callback(begin, logdir))
-    prior_images = plan.stages[index].prior_images
-    if prior_images is not None:
-        start = plan.starts[index]
-        found.append(PriorEnds(trainer.model.loss, prior_images, config.batch_size, len(feed), start))
+    stage = plan.stages[index]
+    if stage.prior_images is not None:
+        steps, start = len(feed), plan.starts[index]
+        found.append(PriorEnds(trainer.model.loss, stage.prior_images, config.batch_size, steps, start))
     return found
 
 
