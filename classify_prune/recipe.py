@@ -36,7 +36,9 @@ class TrainConfig:
         "imagenet, by the colours of ImageNet",
     )
     weights: Path | None = option(
-        None, help="begin with these: run folder, .keras; for resnet18 torchvision's as .npz or .safetensors"
+        None,
+        help="begin with these: run folder, .keras; for resnet18 imagenet, which keras-hub downloads once, or "
+        "torchvision's as .npz or .safetensors",
     )
     new_head: bool = option(False, help="begin with a fresh last layer, whatever --weights has")
     masks: Path | None = option(None, help="masks of prune_tools.masks (.npz): what they prune is held at zero")

@@ -150,6 +150,7 @@ class Trainer:
             # XLA's convolutions are slow on CPUs.
             jit_compile=False if cpu.on_cpu() else "auto",
         )
+        checkpoint.build_optimizer(self.model)
 
     def _callbacks(self, folder: RunFolder, train: LabelBatches, val: LabelBatches) -> list[keras.callbacks.Callback]:
         config, logdir = self.config, folder.path("tensorboard")

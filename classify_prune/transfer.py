@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from classify_prune import presets
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
 from classify_prune.networks import HEAD
@@ -43,7 +44,7 @@ def transfer(model: Classifier, source: str | Path | Classifier, head: bool = Tr
         model: receives the weights.
         source: a run folder, a `.keras` file or a network of this package with the same layer names; or, for ResNet-18,
             torchvision's weights under torchvision's names (`conv1.weight`, `layer1.0.bn2.running_var`, …) as `.npz` or
-            `.safetensors`.
+            `.safetensors`, or "imagenet": keras-hub's, see `presets`.
         head: take the last layer too, if its shape and classes fit.
 
     Returns:
@@ -95,6 +96,8 @@ def _arrays(source: str | Path | Classifier) -> tuple[dict[str, np.ndarray], tup
     """`layer/variable` → array, and the names of the source's classes."""
     if not isinstance(source, Classifier):
         path = Path(source)
+        if str(source) == presets.IMAGENET and not path.exists():
+            return presets.imagenet(), None
         if path.suffix in SUFFIXES and not path.is_dir():
             stored = read_npz(path) if path.suffix == ".npz" else read_safetensors(path)
             return from_torchvision(stored), None

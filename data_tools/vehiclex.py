@@ -100,7 +100,7 @@ class VehicleXExtractor(LabelExtractor):
             for path in (file for folder in paths for file in _listed(folder)):
                 key = _key(path.stem)
                 if key not in by_key or (folder_split and split_of[key] not in ("", folder_split)):
-                    raise self._unlabelled(path, folder_split, len(labels) > 1 or "" not in labels)
+                    raise self._unlabelled(path, folder_split, labels)
                 if key in files:
                     raise InputError(f"{path} and {files[key][0]}", "one file an image", "remove one of them")
                 files[key] = (path, folder_split or split_of[key])
@@ -113,7 +113,14 @@ class VehicleXExtractor(LabelExtractor):
             {name: members for name, members in splits.items() if members},
         )
 
-    def _unlabelled(self, path: pathlib.Path, split: str, divided: bool) -> InputError:
+    def _unlabelled(self, path: pathlib.Path, split: str, labels: dict[str, list[Label]]) -> InputError:
+        divided = "" not in labels
+        if split and divided and split not in labels:
+            return InputError(
+                f"{path.parent} without {split}_label.xml",
+                f"it beside {', '.join(f'{name}_label.xml' for name in labels)}",
+                "add the XML that came with the images, or remove the folder",
+            )
         where = f"{split}_label.xml" if split and divided else "the label files" if divided else ALL_LABELS
         return InputError(
             f"{path}, which is not in {where}", "an Item for every file", "add its Item or remove the file"
@@ -127,7 +134,7 @@ class VehicleXExtractor(LabelExtractor):
             raise InputError(
                 f"no file for {labels[0].where} (one of {len(labels)} such)",
                 f"{labels[0].name}.jpg or {labels[0].name}{FEATURE_SUFFIX} in its split's folder",
-                "restore the files or skip them with --skip-missing",
+                "restore the files, or leave them out: data-tools compile vehiclex --skip-missing",
             )
         return [label.name for label in labels]
 

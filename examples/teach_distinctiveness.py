@@ -73,9 +73,11 @@ def draw_angles(path, before, after):
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.2), layout="constrained")
     for one, angles in zip(axes, (before, after), strict=True):
         order = chain(angles)
+        one.set_facecolor("0.8")  # dead units, which have no angle
         shown = one.imshow(angles[np.ix_(order, order)], vmin=0, vmax=180, cmap="RdYlBu")
         least = np.nanmin(angles + np.diag(np.full(len(angles), np.nan)))
-        one.set(title=f"{len(angles)} units; nearest pair {least:.0f}°", xlabel="unit", ylabel="unit")
+        place = "units, each beside one that is like it"
+        one.set(title=f"{len(angles)} units; nearest pair {least:.0f}° apart", xlabel=place, ylabel=place)
     figure.colorbar(shown, ax=axes, label="angle between outputs, degrees", ticks=range(0, 181, 30))
     save(figure, path)
 
@@ -89,14 +91,15 @@ def draw_units(path, model, x, pairs, angles):
         size = np.abs(kernel[:, [removed, kept]]).max()
         for one, unit, told in ((column[0], kept, "kept"), (column[1], removed, "removed")):
             one.imshow(kernel[:, unit].reshape(8, 8), cmap="RdBu", vmin=-size, vmax=size)
-            one.set(title=f"unit {unit}, {told}", xticks=[], yticks=[])
+            one.set(title=f"unit {unit}, {told}", xticks=[], yticks=[], xlabel="weights of 8 × 8 pixels")
         column[2].scatter(outputs[:, kept], outputs[:, removed], s=4, alpha=0.3, color="tab:blue", edgecolors="none")
         c = np.cov(outputs[:, kept], outputs[:, removed])
         slope, end = c[0, 1] / c[0, 0], np.array([0, outputs[:, kept].max()])
         column[2].plot(
             end, outputs[:, removed].mean() + slope * (end - outputs[:, kept].mean()), color="tab:red", linewidth=1.5
         )
-        column[2].set(title=f"{angles[removed, kept]:.0f}°", xlabel=f"output of {kept}", ylabel=f"of {removed}")
+        title = f"outputs {angles[removed, kept]:.0f}° apart"
+        column[2].set(title=title, xlabel=f"output of {kept}", ylabel=f"output of {removed}")
     save(figure, path)
 
 

@@ -12,6 +12,11 @@ import numpy as np
 from prune_tools.statistics import batches
 from run_tools.errors import InputError
 
+TOLERANCE = 1e-4
+"""What rounding to float32 may change, as a part of an output's largest value."""
+HALVES = {"float16": 8 * 2**-10, "bfloat16": 8 * 2**-7}
+"""The same of layers that compute in half precision: eight machine epsilons."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -37,17 +42,22 @@ class Certificate:
             normalisation, which sees fewer channels.
         function: the new model against the given one: what the removal cost. Removing duplicates, constants and units
             that nothing reads costs rounding errors alone.
+        rounding: what rounding may change at the precision in which the layers compute, as a part of the largest value.
     """
 
     structure: Mapping[str, Difference]
     function: Mapping[str, Difference]
+    rounding: float = TOLERANCE
 
-    def sound(self, tolerance: float = 1e-4) -> bool:
-        """Whether the structure holds: largest differences up to `tolerance` of the largest value of the output."""
+    def sound(self, tolerance: float | None = None) -> bool:
+        """Whether the structure holds: largest differences up to `tolerance` (None: `rounding`) of the largest value
+        of the output."""
+        tolerance = self.rounding if tolerance is None else tolerance
         return all(difference.relative <= tolerance for difference in self.structure.values())
 
-    def exact(self, tolerance: float = 1e-4) -> bool:
+    def exact(self, tolerance: float | None = None) -> bool:
         """Whether the new model computes what the given one did, to the same tolerance."""
+        tolerance = self.rounding if tolerance is None else tolerance
         return self.sound(tolerance) and all(item.relative <= tolerance for item in self.function.values())
 
     def __str__(self) -> str:
@@ -110,7 +120,12 @@ def certify(
     return Certificate(
         {name: running.difference() for name, running in structure.items()},
         {name: running.difference() for name, running in function.items()},
+        _rounding(smaller),
     )
+
+
+def _rounding(model: keras.Model) -> float:
+    return max(HALVES.get(layer.compute_dtype, TOLERANCE) for layer in model._flatten_layers())
 
 
 def _names(model: keras.Model) -> list[str]:

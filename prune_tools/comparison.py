@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -110,12 +111,16 @@ def _forms(
     made: list[tuple[dict[str, Any], latency.Contender | None]] = []
     if "keras" in kinds:
         made.append(_keras_form(folder, name, model, inputs))
-    for index, (kind, title, choices, precision) in enumerate(_FORMS):
-        if kind not in kinds:
-            continue
-        choices = export.Choices(choices.sparse, choices.bits, choices.codec, tolerance=math.inf)
-        functions = program.functions(model, list(inputs))
-        told = export.write(folder / str(index), model, [kind], functions, inputs, choices=choices)[kind]
+    wanted = [form for form in _FORMS if form[0] in kinds]
+    functions = program.functions(model, list(inputs))
+    written: dict[export.Choices, dict[str, dict[str, Any]]] = {}
+    # What is chosen alike is written together: it comes from one SavedModel, and one file has both precisions.
+    for index, choices in enumerate(dict.fromkeys(form[2] for form in wanted)):
+        alike = list(dict.fromkeys(form[0] for form in wanted if form[2] == choices))
+        free = dataclasses.replace(choices, tolerance=math.inf)
+        written[choices] = export.write(folder / str(index), model, alike, functions, inputs, choices=free)
+    for kind, title, choices, precision in wanted:
+        told = written[choices][kind]
         by_default = kind == "openvino" and precision is None
         row = {
             "model": name, "format": title, "bytes": told["bytes"], "zip_bytes": told["zip_bytes"],
@@ -157,6 +162,36 @@ def _counts(model: keras.Model) -> dict[str, Any]:
     return {"parameters": total, "nonzero": living, "sparsity": 1 - living / total if total else 0.0}
 
 
+def rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """What `compare` returns, as texts for a table.
+
+    Args:
+        result: of `compare`.
+
+    Returns:
+        `(head, rows)`, a row a model and form.
+    """
+    head = ["model", "format", "MB", "MB as zip", "median ms", "zeros kept", "bit for bit", "difference", "precision"]
+    body = [
+        [
+            row["model"], row["format"], f"{row['bytes'] / 1e6:.3f}", f"{row['zip_bytes'] / 1e6:.3f}",
+            "-" if row["milliseconds"] is None else f"{row['milliseconds']:.2f}",
+            "-" if row["zeros_kept"] is None else f"{row['zeros_kept']:.2%}".replace("100.00%", "100%"),
+            "yes" if row["exact"] else "no", f"{row['max_difference']:.1g}", row["precision"],
+        ]
+        for row in result["rows"]
+    ]  # fmt: skip
+    return head, body
+
+
+def left_out(result: Mapping[str, Any]) -> list[str]:
+    """Of each runtime that `compare` could not run: a line that says what is missing."""
+    return [
+        f"{kind}: left out, no module {module} (pip install 'prune-vision[export]')"
+        for kind, module in result["missing"].items()
+    ]
+
+
 def table(result: Mapping[str, Any]) -> str:
     """What `compare` returns, as text with its caption.
 
@@ -166,30 +201,18 @@ def table(result: Mapping[str, Any]) -> str:
     Returns:
         Lines.
     """
-    head = ["model", "format", "MB", "MB as zip", "median ms", "zeros kept", "bit for bit", "difference", "precision"]
-    rows = [head] + [
-        [
-            row["model"], row["format"], f"{row['bytes'] / 1e6:.3f}", f"{row['zip_bytes'] / 1e6:.3f}",
-            "-" if row["milliseconds"] is None else f"{row['milliseconds']:.2f}",
-            "-" if row["zeros_kept"] is None else f"{row['zeros_kept']:.2%}".replace("100.00%", "100%"),
-            "yes" if row["exact"] else "no", f"{row['max_difference']:.1g}", row["precision"],
-        ]
-        for row in result["rows"]
-    ]  # fmt: skip
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    head, body = rows(result)
+    every = [head, *body]
+    widths = [max(len(row[column]) for row in every) for column in range(len(head))]
     text = [0, 1, len(head) - 1]
     lines = [
         "  ".join(
             cell.ljust(width) if column in text else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
-        for row in rows
+        for row in every
     ]
-    lines += [
-        f"{kind}: left out, no module {module} (pip install 'prune-vision[export]')"
-        for kind, module in result["missing"].items()
-    ]
-    return "\n".join([*lines, "", caption(result)])
+    return "\n".join([*lines, *left_out(result), "", caption(result)])
 
 
 def caption(result: Mapping[str, Any]) -> str:

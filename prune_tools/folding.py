@@ -70,8 +70,17 @@ class Folding:
                         continue
                     array = np.moveaxis(self.weight(name, attribute), axis, -1)
                     for removed, kept in pairs:
-                        if kept is not None:
-                            array[..., members == kept] += array[..., members == removed]
+                        gone, stays = members == removed, members == kept
+                        # Other layers of the group may have neither: a grouped convolution and what it reads.
+                        if kept is None or not gone.any() or not stays.any():
+                            continue
+                        if gone.sum() != stays.sum():
+                            raise InputError(
+                                f"merge='incoming' of units that {name!r} makes {gone.sum()} and {stays.sum()} times",
+                                "units that are made equally often",
+                                "choose other pairs, or another rule",
+                            )
+                        array[..., stays] += array[..., gone]
 
     def _into(self, reader: Reader, removed: list[int], matrix: np.ndarray, shift: np.ndarray) -> None:
         read, columns = reader.read, reader.sites[0].columns
@@ -117,6 +126,10 @@ class Folding:
         if len(calls) > 1 or activation not in (None, keras.activations.linear) or tensor in self._graph.flat.outputs:
             return []
         readers = self._takers[tensor]
-        norms = all(isinstance(step.layer, keras.layers.BatchNormalization) for step in readers)
+        norms = all(
+            isinstance(step.layer, keras.layers.BatchNormalization)
+            and "moving_mean" in self._graph.notes[step.name].weights  # over the channels, not another axis
+            for step in readers
+        )
         once = all(len(self._calls[step.name]) == 1 for step in readers)
         return [step.name for step in readers] if norms and once else []

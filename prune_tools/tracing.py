@@ -158,7 +158,7 @@ class _Tracer:
     def _inside(self, node: Any) -> list[Any] | None:
         """The outputs of what is made of layers, in terms of its inner calls; None for a plain operation."""
         operation = node.operation
-        if not isinstance(operation, keras.layers.Layer) or not operation._layers:
+        if not isinstance(operation, keras.layers.Layer) or not _is_made_of_layers(operation):
             return None
         if id(node) not in self._opened:
             functional = _functional(operation)
@@ -188,6 +188,12 @@ def _functional(model: Any) -> Functional | None:
     if isinstance(model, keras.Sequential):
         return model._functional
     return None
+
+
+def _is_made_of_layers(layer: keras.layers.Layer) -> bool:
+    """False too for a layer with weights of its own that only has an activation layer, such as Conv2D's."""
+    own = layer._trainable_variables or layer._non_trainable_variables
+    return any(inner.weights for inner in layer._layers) if own else bool(layer._layers)
 
 
 def _operations(layer: keras.layers.Layer) -> Iterator[Any]:

@@ -76,10 +76,17 @@ class NanStop(keras.callbacks.Callback):
         components: names of logged metrics in the order in which to blame them; the loss itself comes last and need
             not be named.
         describe_batch: says what batch `i` of the epoch holds, such as its image ids.
+        advice: what to try, the end of the message.
     """
 
-    def __init__(self, components: Sequence[str] = (), describe_batch: Callable[[int], str] | None = None) -> None:
+    def __init__(
+        self,
+        components: Sequence[str] = (),
+        describe_batch: Callable[[int], str] | None = None,
+        advice: str = "lower the learning rate, clip the gradients, or look at that batch",
+    ) -> None:
         super().__init__()
+        self.advice = advice
         self.components = tuple(components)
         self.describe_batch = describe_batch
         self._epoch = 0
@@ -104,7 +111,7 @@ class NanStop(keras.callbacks.Callback):
         raise TrainingDiverged(
             f"{bad} = {values[bad]} in epoch {self._epoch}, batch {batch}{told}",
             "finite losses",
-            "lower the learning rate, clip the gradients, or look at that batch",
+            self.advice,
         )
 
 

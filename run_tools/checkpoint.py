@@ -9,9 +9,12 @@ from typing import Any
 import keras
 
 from run_tools import files
+from run_tools.errors import TrainingDiverged
 from run_tools.folder import RunFolder
 
 BEST = "best.keras"
+DIVERGED = "diverged"
+"""Entry of the state of a run that has gone back once: what was not finite, and where."""
 LAST = "last.keras"
 MASKS = "masks.npz"
 """Of a finished run that was pruned; those of a checkpoint on the way have its name in front."""
@@ -123,6 +126,25 @@ def masks_of(checkpoint: Path) -> Path:
     return checkpoint.with_name(name)
 
 
+def go_back(folder: RunFolder, error: TrainingDiverged) -> None:
+    """Lets a training whose loss was not finite go on from its last checkpoint, once.
+
+    Threads add in another order each time, and bfloat16 rounds coarsely: what overflowed once need not do so again.
+
+    Args:
+        folder: of the run, whose state will say so.
+        error: what stopped it.
+
+    Raises:
+        TrainingDiverged: the error itself, if the run has gone back before or has no checkpoint yet.
+    """
+    state = folder.read_state()
+    if not state or DIVERGED in state:
+        raise error
+    folder.write_state({**state, DIVERGED: error.received})
+    print(f"note: {error.received}; back to the checkpoint after epoch {state['epoch']}, this once", flush=True)
+
+
 def _save(model: keras.Model, path: Path) -> None:
     with files.atomic_path(path) as temporary:
         model.save(temporary)
@@ -145,11 +167,20 @@ def finish(folder: RunFolder) -> None:
     masks.unlink(missing_ok=True)
 
 
+def build_optimizer(model: keras.Model) -> None:
+    """Gives the optimizer of a compiled model its variables, before the first step would.
+
+    TensorFlow traces a step twice that makes variables. Only once: Keras's loss scaling would make its own again.
+    """
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
 def restore_optimizer(model: keras.Model, saved: keras.optimizers.Optimizer) -> None:
     """Gives the optimizer that a model was just compiled with the state of a saved one, which then goes on.
 
     A loaded optimizer itself has forgotten what not to decay.
     """
-    model.optimizer.build(model.trainable_variables)
+    build_optimizer(model)
     for variable, value in zip(model.optimizer.variables, saved.variables, strict=True):
         variable.assign(value)

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,21 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(f"{path}, which does not exist", "a JSON file", "check the path") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}, which is not JSON ({error})", "a JSON file", "write it again") from None
+
+
+def once(path: str | os.PathLike[str], make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    """What a JSON file holds; where it is not there yet, that is made and written first.
+
+    Args:
+        path: the file; its folder is made where needed.
+        make: gives what it is to hold, and is called at most once.
+
+    Returns:
+        What was read, so that the first call and later ones give the same: lists for tuples, texts for paths.
+    """
+    if not os.path.isfile(path):
+        write_json(path, dict(make()))
+    return dict(read_json(path))
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -205,7 +205,7 @@ def environment(seed: int | None = None) -> dict[str, Any]:
         Versions, machine, command line, git revision; no user names and no absolute paths of ours.
     """
     return {
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": [*_program(Path(sys.argv[0])), *sys.argv[1:]],
         "seed": seed,
         "package": _version(DISTRIBUTION),
         "git": git_revision(),
@@ -216,6 +216,11 @@ def environment(seed: int | None = None) -> dict[str, Any]:
         "machine": platform.machine(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
     }
+
+
+def _program(started: Path) -> list[str]:
+    """How the process was started, without folders: by its console script, or by `python -m` of a package."""
+    return ["python", "-m", started.parent.name] if started.name == "__main__.py" else [started.name]
 
 
 def _version(name: str) -> str | None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +28,16 @@ else:
     hypothesis.settings.load_profile("suite")
 
 
+# Traced graphs are made of a great many objects, and a full collection of garbage walks all of them each time.
+gc.set_threshold(700, 10, 50)
+
+
+def pytest_collection_finish() -> None:
+    """Takes what was imported out of the garbage collector's sight: it stays to the end."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def prune_data() -> Path:
     """The folder of real data, or a skip that says why."""
@@ -34,3 +48,29 @@ def prune_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data: PRUNE_DATA names {folder}, which is not a folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def train_leaving() -> Callable[[Any, Path, int], Any]:
+    """The function that runs a trainer to its end, and on the way leaves a copy of its run folder: what a process would
+    have left that was cut off at the end of an epoch, before its line and its checkpoint.
+
+    It takes the trainer, the copy and the epoch, from 0. Both trainings are the very same one up to there.
+    """
+    from run_tools.callbacks import JsonLines
+
+    def run(trainer: Any, copy: Path, epoch: int) -> Any:
+        log = JsonLines.on_epoch_end
+
+        def copy_and_log(self, now, logs=None):
+            if now == epoch:
+                shutil.copytree(self.folder.path(), copy, ignore=shutil.ignore_patterns("run.lock"))
+            log(self, now, logs)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(JsonLines, "on_epoch_end", copy_and_log)
+            told = trainer.fit()
+        assert copy.is_dir()
+        return told
+
+    return run

@@ -12,13 +12,16 @@ import keras
 import numpy as np
 import pytest
 
+from prune_tools import cost
 from run_tools.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "pruning.md").read_text(encoding="utf-8")
 
 
-def test_the_example_prunes_a_stock_model(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    """A working folder with a folder of dark and light noise."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for kind in ("dark", "light"):
@@ -26,6 +29,9 @@ def test_the_example_prunes_a_stock_model(tmp_path, monkeypatch, capsys):
         for number in range(16):
             picture = rng.integers(0, 128, (32, 32, 3), np.uint8) + (128 if kind == "light" else 0)
             cv2.imwrite(str(tmp_path / "images" / kind / f"{number}.png"), picture.astype(np.uint8))
+
+
+def test_the_example_prunes_a_stock_model(images, capsys):
     example = runpy.run_path(str(ROOT / "examples" / "prune_plain_keras.py"))
     assert example["main"]("images", "0.8", "2", "32") == 0
     assert "80.0% of" in capsys.readouterr().out
@@ -33,6 +39,20 @@ def test_the_example_prunes_a_stock_model(tmp_path, monkeypatch, capsys):
     kernels = [array for array in model.get_weights() if array.ndim == 4 and array.shape[2] > 3 and array.shape[3] > 1]
     zeros = sum(array.size - np.count_nonzero(array) for array in kernels)
     assert zeros / sum(array.size for array in kernels) == pytest.approx(0.8, abs=0.01)
+
+
+def test_the_example_that_takes_channels_out(images, capsys):
+    layers = keras.layers
+    kind = [layers.Input((16, 16, 3)), layers.Rescaling(1 / 255)]
+    kind += [layers.Conv2D(12, 3, activation="relu", name="a"), layers.Conv2D(20, 3, activation="relu", name="b")]
+    model = keras.Sequential([*kind, layers.GlobalAveragePooling2D(), layers.Dense(2, activation="softmax")])
+    model.save("model.keras")
+    example = runpy.run_path(str(ROOT / "examples" / "shrink_plain_keras.py"))
+    assert example["main"]("model.keras", "images", "0.5", "1") == 0
+    smaller = keras.saving.load_model("smaller.keras")
+    assert smaller.get_layer("a").filters < 12 and smaller.get_layer("b").filters < 20
+    assert cost.summary(smaller)["macs"] <= 0.5 * cost.summary(model)["macs"]
+    assert f"parameters: {model.count_params():,}, now {smaller.count_params():,}" in capsys.readouterr().out
 
 
 def test_the_pages_python(tmp_path, monkeypatch, capsys):

@@ -64,16 +64,17 @@ def export(
     about = {"nms": nms, "input": list(model.image_size)}
     about["class_names"] = None if model.class_names is None else list(model.class_names)
     told: dict[str, dict[str, Any]] = {}
-    for name in names:
-        if name == "saved_model":
-            told[name] = export_saved_model(model, folder / name, nms, score, iou, limit, images)
-        elif nms and name not in exporter.KERAS:
-            told[name] = _write_detections(model, folder, name, score, iou, limit, choices, requests)
-        else:
-            inputs = {"image": requests["serving_default"]}
-            told[name] = exporter.write(folder, model, [name], _head(model), inputs, choices=choices)[name]
-        told[name] |= about | {"nms": nms and name not in exporter.KERAS}
-    return told
+    if "saved_model" in names:
+        told["saved_model"] = export_saved_model(model, folder / "saved_model", nms, score, iou, limit, images)
+    # Together, so that what they are converted from is traced once.
+    found = [name for name in names if nms and name not in ("saved_model", *exporter.KERAS)]
+    heads = [name for name in names if name != "saved_model" and name not in found]
+    if found:
+        told |= _write_detections(model, folder, found, score, iou, limit, choices, requests)
+    if heads:
+        inputs = {"image": requests["serving_default"]}
+        told |= exporter.write(folder, model, heads, _head(model), inputs, choices=choices)
+    return {name: told[name] | about | {"nms": nms and name not in exporter.KERAS} for name in names}
 
 
 def _head(model: YoloV2) -> exporter.Functions:
@@ -85,9 +86,16 @@ def _head(model: YoloV2) -> exporter.Functions:
 
 
 def _write_detections(
-    model: YoloV2, folder: Path, name: str, score: float, iou: float, limit: int, choices: Any, requests: Any
-) -> dict[str, Any]:
-    """One format with decoding and suppression inside, for one image."""
+    model: YoloV2,
+    folder: Path,
+    names: Sequence[str],
+    score: float,
+    iou: float,
+    limit: int,
+    choices: Any,
+    requests: Any,
+) -> dict[str, dict[str, Any]]:
+    """Formats with decoding and suppression inside, for one image."""
     import tensorflow as tf
 
     spec = tf.TensorSpec([1, *model.image_size, 3], tf.float32, name="image")
@@ -100,7 +108,7 @@ def _write_detections(
 
     functions = {"serving_default": (_detections_of_one(model, score, iou, limit), spec)}
     inputs = {"image": requests["serving_default"][:1]}
-    return exporter.write(folder, model, [name], functions, inputs, compare, choices)[name]
+    return exporter.write(folder, model, names, functions, inputs, compare, choices)
 
 
 def export_saved_model(

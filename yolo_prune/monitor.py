@@ -76,7 +76,7 @@ class Pictures(keras.callbacks.Callback):
         split: its split.
         lookup: class of the head for each stored class.
         class_names: of the head.
-        every: epochs between pictures; the first and then every so many.
+        every: epochs between pictures; the first and then every so many; 0: none.
         count: images drawn, spread over the split.
         score: least score drawn.
     """
@@ -106,7 +106,7 @@ class Pictures(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Draws and writes the pictures."""
-        if epoch % self.every:
+        if not self.every or epoch % self.every:
             return
         inputs = np.stack([resize(image, self.model.image_size) for image in self.images])
         detected = self.model.detect(inputs, score=self.score)

@@ -26,7 +26,7 @@ class Judgement(keras.callbacks.Callback):
         logdir: TensorBoard's folder.
         validation: what judges the model.
         every: epochs between figures. They come with the first validation, then with the first one in each further
-            stretch of so many epochs, and with the last one.
+            stretch of so many epochs, and with the last one. 0: none.
         score: score threshold of confusion matrix and sheets.
     """
 
@@ -64,7 +64,9 @@ def chosen_epochs(validated: Sequence[int], every: int) -> frozenset[int]:
 
     Args:
         validated: epochs, counted from 1, ascending.
-        every: epochs between figures.
+        every: epochs between figures; 0: none.
     """
+    if not every:
+        return frozenset()
     stretches = {(epoch - 1) // every: epoch for epoch in reversed(validated)}
     return frozenset([*stretches.values(), *validated[-1:]])

@@ -190,7 +190,7 @@ class TrainConfig:
     cache_variants: int | None = option(
         None, help="with augmentation, such stages store so many variants of each image; default: none", minimum=1
     )
-    images_every: int = option(5, help="epochs between pictures in TensorBoard", minimum=1)
+    images_every: int = option(5, help="epochs between pictures in TensorBoard; 0: none", minimum=0)
     mixed_precision: bool = option(False, help="float16 compute on a GPU, float32 head and loss")
     cpu_bfloat16: bool = option(False, help="convolutions in bfloat16 on CPUs that have it: up to twice as fast")
     distribute: Literal["none", "mirrored", "multihost"] = option("none", help="several GPUs, or several hosts (JAX)")

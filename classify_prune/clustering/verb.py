@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import statistics
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from data_tools.store import open_store
 from data_tools.tables import grid
 from run_tools.errors import InputError
 from run_tools.optional import absent, missing
+from run_tools.summaries import spread
 
 SPLIT = "train"
 
@@ -204,10 +204,11 @@ def table(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         groups.setdefault((row["fuzziness"], row["iterations"]), []).append(row)
     for (fuzziness, number), found in sorted(groups.items()):
-        cells = [_mean([row["train"]["hungarian"] for row in found], 100)]
-        cells += [_mean([row["judged"][rule] for row in found], 100) for rule in naming.RULES]
-        cells += [_mean([row[name] for row in found]) for name in ("ari", "nmi", "silhouette", "partition_coefficient")]
-        lines.append([f"{fuzziness:g}", str(number), *cells])
+        cells = [spread([row["train"]["hungarian"] for row in found])]
+        cells += [spread([row["judged"][rule] for row in found]) for rule in naming.RULES]
+        for name in ("ari", "nmi", "silhouette", "partition_coefficient"):
+            cells.append(spread([row[name] for row in found], 1.0, 3))
+        lines.append([f"{fuzziness:g}", str(number), *(cell or "-" for cell in cells)])
     told = f"{run['clusters']} clusters of {run['vectors'][SPLIT]} vectors of {run['features']} numbers, "
     told += f"named on {SPLIT}, task {run['task']} of {run['data']} ({run['source']}); accuracies in percent"
     parts = [told, grid(lines)]
@@ -236,13 +237,3 @@ def selection_line(found: dict[str, Any]) -> str:
         told += f"{found['generations']} more; silhouette of all training vectors "
         told += "-" if found["silhouette"] is None else f"{found['silhouette']:.3f}"
     return told
-
-
-def _mean(values: list[float | None], factor: float = 1.0) -> str:
-    """Mean ± standard deviation over the seeds; a dash where there is no value."""
-    known = [factor * value for value in values if value is not None]
-    if not known:
-        return "-"
-    digits = 1 if factor > 1 else 3
-    spread = f" ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.{digits}f}{spread}"

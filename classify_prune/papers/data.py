@@ -7,7 +7,8 @@ from typing import Any
 
 from data_tools.compiler import DataCompiler
 from data_tools.image_folder import ImageFolderExtractor
-from data_tools.label_extractor import LabelExtractor
+from data_tools.label_extractor import FEATURE_SUFFIX, IMAGE_SUFFIXES, LabelExtractor
+from data_tools.splits import SPLIT_NAMES
 from data_tools.store import open_store
 from data_tools.vehiclex import VehicleXExtractor
 from run_tools.errors import InputError
@@ -19,14 +20,20 @@ COMPILED = "data.h5"
 
 
 def extractor_of(folder: Path) -> LabelExtractor:
-    """What reads a folder: VehicleX's layout where it has label files, else one folder a class.
+    """What reads a folder: VehicleX's layout where it has label files, or files without classes in a split's folder;
+    else one folder a class.
 
     Raises:
         InputError: for a folder that is neither.
     """
-    if any(folder.glob("*_label.xml")):
+    divided = [path for split in SPLIT_NAMES if (path := folder / split).is_dir()]
+    if any(folder.glob("*_label.xml")) or any(_holds_files(path) for path in divided):
         return VehicleXExtractor(folder)
     return ImageFolderExtractor(folder)
+
+
+def _holds_files(folder: Path) -> bool:
+    return any(path.suffix.lower() in (*IMAGE_SUFFIXES, FEATURE_SUFFIX) for path in folder.iterdir())
 
 
 def compiled(data: Path, out: Path, size: str | None = None) -> Path:

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from data_tools.tables import grid
 from run_tools.report import Report
 from run_tools.summaries import origin, spread
 
@@ -72,8 +73,13 @@ def title_of(number: str, title: str) -> str:
     return f"Paper {number}, run again: {title}"
 
 
+def terminal(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table for the terminal; a dash where there is nothing."""
+    return grid([["-" if cell is None else str(cell) for cell in row] for row in (head, *rows)])
+
+
 def begin(result: Mapping[str, Any], title: str) -> Report:
-    """A report with what every reader needs first: the data, and whether it was --quick."""
+    """A report with what every reader needs first: the data, whether it was --quick, claims beside findings."""
     data = result["data"]
     counts = ", ".join(f"{count:,} {split}" for split, count in data["images"].items())
     told = f"{'QUICK. ' if result['quick'] else ''}On {data['source']} ({data['content']}, {data['input']}; {counts})"
@@ -88,6 +94,9 @@ def begin(result: Mapping[str, Any], title: str) -> Report:
         f"not compare, what is read off them may. Always answering {most['class']} is right on {shares}."
     )
     report.table(["class", "% of training"], [[name, round(100 * share, 2)] for name, share in data["classes"].items()])
+    report.section("What was claimed, and what we find")
+    rows = [[claim["claim"], claim["published"], claim["ours"]] for claim in result["claims"]]
+    report.table(["claim", "paper", "ours"], rows, "Accuracies on test where nothing else is said.")
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from run_tools.folder import RunFolder
 RESULT = "result.json"
 MAY_CHANGE = ("out", "seeds")
 """Options that may differ when a folder is gone on with: more seeds are more runs beside those that are done."""
+BEGUN = ("config.yaml", "environment.json", "run.lock", given.COMPILED)
+"""What the names in a folder begin with before the paper itself is run; a conversion that broke off has its own."""
 
 
 def paper(options: Any) -> dict[str, Any]:
@@ -30,33 +33,51 @@ def paper(options: Any) -> dict[str, Any]:
         paper's `run` returned; also written to `OUT/result.json`.
 
     Raises:
-        InputError: for data, settings or a folder that do not fit.
+        InputError: for data, settings or a folder that do not fit; a folder that was made for them is gone again.
     """
-    begun = time.perf_counter()
-    settings, out = registry.settings_of(options), Path(options.out)
+    out = Path(options.out)
     if not Path(options.data).exists():
         # Before the folder is made.
         raise InputError(f"{options.data}: no such file or folder", "a compiled file or a folder", "check --data")
-    published = registry.part(options.paper, "published")
-    with RunFolder(out).create(options, ignore=MAY_CHANGE) as folder:
-        configs.dump(options, folder.path("config.yaml"))
-        file = given.compiled(Path(options.data), out, getattr(settings, "stored", None))
-        found = registry.part(options.paper, "run").run(file, out, settings)
-        result = {
-            "paper": options.paper,
-            "title": published.TITLE,
-            "quick": options.quick,
-            "data": given.facts(file),
-            "settings": configs.to_dict(settings),
-            "seconds": round(time.perf_counter() - begun, 1),
-            **found,
-        }
-        report = pages.begin(result, published.TITLE)
-        registry.part(options.paper, "page").page(report, result)
-        pages.end(report, result, published.READINGS)
-        result["report"] = str(pages.write(report, out))
-        files.write_json(folder.path(RESULT), result)
+    new = not out.exists()
+    try:
+        with RunFolder(out).create(options, ignore=MAY_CHANGE) as folder:
+            configs.dump(options, folder.path("config.yaml"))
+            return _run(options, folder)
+    except InputError:
+        if new:
+            _forget(out)
+        raise
+
+
+def _run(options: Any, folder: RunFolder) -> dict[str, Any]:
+    """What `paper` does once the folder is its own."""
+    begun = time.perf_counter()
+    settings, out, published = registry.settings_of(options), folder.root, registry.part(options.paper, "published")
+    file = given.compiled(Path(options.data), out, getattr(settings, "stored", None))
+    found = registry.part(options.paper, "run").run(file, out, settings)
+    result: dict[str, Any] = {
+        "paper": options.paper,
+        "title": published.TITLE,
+        "quick": options.quick,
+        "data": given.facts(file),
+        "settings": configs.to_dict(settings),
+        "seconds": round(time.perf_counter() - begun, 1),
+        **found,
+    }
+    result["claims"] = registry.part(options.paper, "claims").claims(result)
+    report = pages.begin(result, published.TITLE)
+    registry.part(options.paper, "page").page(report, result)
+    pages.end(report, result, published.READINGS)
+    result["report"] = str(pages.write(report, out))
+    files.write_json(folder.path(RESULT), result)
     return result
+
+
+def _forget(out: Path) -> None:
+    """Removes a folder in which no training has begun, so that the corrected command can use its name."""
+    if out.is_dir() and all(path.name.startswith(BEGUN) for path in out.iterdir()):
+        shutil.rmtree(out)
 
 
 def table(result: dict[str, Any]) -> str:
@@ -73,7 +94,9 @@ def summary(options: SummaryConfig) -> dict[str, Any]:
     """Run `paper summary`.
 
     Returns:
-        `{"rows": [{"paper", "title", "claim", "published", "ours", "data", "quick"}, …]}`.
+        `{"rows": [{"paper", "title", "claim", "published", "ours", "data", "content" (images or features), "tested"
+        (how many for test), "seeds" (how many), "quick"}, …]}`, by paper and claim; runs of one paper on several data
+        lie beside each other.
 
     Raises:
         InputError: for a folder without a finished run.
@@ -85,14 +108,23 @@ def summary(options: SummaryConfig) -> dict[str, Any]:
             raise InputError(f"{folder}: no {RESULT} in it", "folders of finished runs", "run classify-prune paper")
         found = files.read_json(path)
         common = {name: found[name] for name in ("paper", "title", "quick")} | {"data": found["data"]["source"]}
-        rows += [{**common, **claim} for claim in found.get("claims", [])]
-    return {"rows": rows}
+        data = found["data"]
+        common |= {"content": data["content"], "tested": data["images"]["test"], "seeds": len(found["seeds"])}
+        claims = registry.part(found["paper"], "claims").claims(found)
+        rows += [((found["paper"], place), {**common, **claim}) for place, claim in enumerate(claims)]
+    return {"rows": [row for _, row in sorted(rows, key=lambda row: row[0])]}
 
 
 def summary_table(result: dict[str, Any]) -> str:
-    """The result of `paper summary` as Markdown."""
-    lines = ["| paper | what it claimed | its numbers | what we find | on |", "|---|---|---|---|---|"]
+    """The result of `paper summary` as Markdown; a claim that several runs look at is told once."""
+    lines, last = ["| paper | what it claimed | what we find | on |", "|---|---|---|---|"], None
+    below: dict[str, None] = {}
     for row in result["rows"]:
-        on = f"{row['data']}{', --quick' if row['quick'] else ''}"
-        lines.append(f"| {row['paper']} | {row['claim']} | {row['published']} | {row['ours']} | {on} |")
-    return "\n".join(lines)
+        claim = f"{row['claim']}: {row['published']}"
+        told = "" if (row["paper"], claim) == last else claim
+        on = f"{row['data'].removeprefix('images in ')}{', quick' if row['quick'] else ''}"
+        lines.append(f"| {row['paper']} | {told} | {row['ours']} | {on} |")
+        seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
+        below[f"{row['paper']} on {on}: {row['tested']:,} {row['content']} for test, {seeds}"] = None
+        last = (row["paper"], claim)
+    return "\n".join([*lines, "", "; ".join(below) + "."])

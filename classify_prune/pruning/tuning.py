@@ -95,7 +95,6 @@ def tuned(
     judge: Judge,
     start: Callable[[], Classifier] | None = None,
     masks: Callable[[], Masks] | None = None,
-    told: Callable[[Classifier], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Trains one network and judges its best checkpoint, or reads what was found when that was done before.
 
@@ -104,7 +103,6 @@ def tuned(
         judge: of the results.
         start: gives the network that it begins with; None: a new one of the config.
         masks: gives those that hold its weights; they are kept in the folder.
-        told: more to keep about the trained network.
 
     Returns:
         What `Judge.judge` returned, with `epochs`, `best_epoch` and `seconds` of the training.
@@ -112,9 +110,15 @@ def tuned(
     Raises:
         InputError: as `Trainer.fit`, or where weights under masks are not zero.
     """
-    path = config.out / JUDGED
-    if path.is_file():
-        return dict(files.read_json(path))
+    return files.once(config.out / JUDGED, lambda: _tuned(config, judge, start, masks))
+
+
+def _tuned(
+    config: TrainConfig,
+    judge: Judge,
+    start: Callable[[], Classifier] | None,
+    masks: Callable[[], Masks] | None,
+) -> dict[str, Any]:
     held = None
     if masks is not None:
         # Beside the folder, which is the training's own.
@@ -129,7 +133,4 @@ def tuned(
     if held is not None and held.violations(model):
         wrong = sum(held.violations(model).values())
         raise InputError(f"{config.out}: {wrong} pruned weights that are not zero", "zeros", "delete it and run again")
-    found = judge.judge(model) | {name: trained[name] for name in ("epochs", "best_epoch", "seconds")}
-    found |= told(model) if told is not None else {}
-    files.write_json(path, found)
-    return found
+    return judge.judge(model) | {name: trained[name] for name in ("epochs", "best_epoch", "seconds")}

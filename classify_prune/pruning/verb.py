@@ -144,7 +144,7 @@ class Subject:
         options = self.options
         out = options.out / name
         if not options.epochs:
-            return self._untuned(out, start(), held)
+            return self._untuned(out, start, held)
         shape = self.model.inputs_shape
         config = TrainConfig(
             data=options.data,
@@ -166,20 +166,20 @@ class Subject:
         )
         return tuning.tuned(config, self.judge, start, held)
 
-    def _untuned(self, out: Path, model: Classifier, held: Any) -> dict[str, Any]:
+    def _untuned(self, out: Path, start: Any, held: Any) -> dict[str, Any]:
         """Without fine-tuning there is no training: the network is saved where its best checkpoint would be."""
-        path = out / tuning.JUDGED
-        if path.is_file():
-            return dict(files.read_json(path))
-        if held is not None:
-            made = held()
-            made.hold(model)
-            made.release(model)
-        with files.atomic_path(out / "best.keras") as temporary:
-            model.save(temporary)
-        found = self.judge.judge(model) | {"epochs": 0, "best_epoch": None, "seconds": 0.0}
-        files.write_json(path, found)
-        return found
+
+        def judged() -> dict[str, Any]:
+            model = start()
+            if held is not None:
+                made = held()
+                made.hold(model)
+                made.release(model)
+            with files.atomic_path(out / "best.keras") as temporary:
+                model.save(temporary)
+            return self.judge.judge(model) | {"epochs": 0, "best_epoch": None, "seconds": 0.0}
+
+        return files.once(out / tuning.JUDGED, judged)
 
 
 def table(result: dict[str, Any]) -> str:

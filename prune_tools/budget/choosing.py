@@ -15,6 +15,7 @@ from prune_tools.budget.curves import Curve
 from prune_tools.budget.knapsack import knapsack
 from prune_tools.budget.latencies import Latencies
 from prune_tools.budget.removals import Line, Removals
+from prune_tools.budget.search import Search
 from prune_tools.graph import Graph, Group
 from prune_tools.statistics import Statistics
 from run_tools.errors import InputError, unknown_name
@@ -83,6 +84,7 @@ class Ranking:
         self._input_shape = input_shape
         found = self._curves(statistics, data, seed)
         self._lines = [Line(group, found[group.name], multiple, floor) for group in self._groups]
+        self._search = Search(self._costs, self._lines, score in PER_COST)
 
     def _curves(self, statistics: Statistics | None, data: Any, seed: int) -> dict[str, Curve]:
         if statistics is not None and self.score in MEASURED:
@@ -129,9 +131,10 @@ class Ranking:
         kind, limit = self._limit(given)
         if kind == "milliseconds":
             self._time(latencies)
-        steps = self._globally(kind, limit) if scope == "global" else self._uniformly(kind, limit)
-        if kind == "milliseconds" and scope == "global" and self.score in PER_COST:
-            steps = self._given_back(kind, limit, knapsack(self._costs, kind, limit, self._lines, steps))
+        search = self._search
+        steps = search.globally(kind, limit) if scope == "global" else search.uniformly(kind, limit)
+        if kind == "milliseconds" and scope == "global" and search.per_cost:
+            steps = search.given_back(kind, limit, knapsack(self._costs, kind, limit, self._lines, steps))
         return self._removals(steps)
 
     def _time(self, latencies: Latencies | str | Path | None) -> None:
@@ -153,86 +156,10 @@ class Ranking:
             return "macs", value * self._costs.total("macs")
         return name, value
 
-    def _globally(self, kind: str, limit: float) -> list[int]:
-        taken = [0] * len(self._lines)
-        counts = self._costs.counts.copy()
-        heads = np.zeros((len(self._lines), *counts.shape))
-        scores = np.full(len(self._lines), np.inf)
-
-        def load(index: int) -> None:
-            line, at = self._lines[index], taken[index]
-            done = at == len(line.steps)
-            scores[index] = np.inf if done else line.steps[at][1] if self.score in PER_COST else line.steps[at][2]
-            heads[index] = 0 if done else self._costs.loss(line.steps[at][0])
-
-        for index in range(len(self._lines)):
-            load(index)
-        while self._costs.total(kind, counts) > limit:
-            saved = self._costs.saved(kind, counts, heads)
-            useful = np.isfinite(scores) & (saved > 0)
-            if not useful.any():
-                raise self._too_little(kind, limit, counts)
-            price = scores / np.where(useful, saved, 1.0) if self.score in PER_COST else scores
-            best = int(np.where(useful, price, np.inf).argmin())
-            counts -= heads[best]
-            taken[best] += 1
-            load(best)
-        return self._given_back(kind, limit, taken)
-
-    def _given_back(self, kind: str, limit: float, taken: list[int]) -> list[int]:
-        """The same without steps that the last one, larger than it had to be, made needless: the dearest first."""
-        lines = sorted(
-            range(len(taken)), key=lambda one: -self._lines[one].steps[taken[one] - 1][2] if taken[one] else 0
-        )
-        for index in lines:
-            while taken[index]:
-                taken[index] -= 1
-                if self._total(kind, taken) > limit:
-                    taken[index] += 1
-                    break
-        return taken
-
-    def _uniformly(self, kind: str, limit: float) -> list[int]:
-        parts = sorted({1 - step[3] / line.before for line in self._lines for step in line.steps} | {0.0})
-
-        def steps(part: float) -> list[int]:
-            return [sum(1 - step[3] / line.before <= part + 1e-12 for step in line.steps) for line in self._lines]
-
-        low, high = 0, len(parts) - 1
-        if self._total(kind, steps(parts[high])) > limit:
-            raise self._too_little(kind, limit, self._counts(steps(parts[high])))
-        while low < high:
-            middle = (low + high) // 2
-            if self._total(kind, steps(parts[middle])) <= limit:
-                high = middle
-            else:
-                low = middle + 1
-        return steps(parts[low])
-
-    def _too_little(self, kind: str, limit: float, counts: np.ndarray) -> InputError:
-        least = self._costs.total(kind, counts)
-        return InputError(
-            f"a budget of {limit:.6g} {kind}",
-            f"at least {least:.6g}, which the floor leaves",
-            "raise it, or lower floor",
-        )
-
-    def _blocks(self, taken: Sequence[int]) -> list[list[int]]:
-        return [
-            [block for step in line.steps[:count] for block in step[0]]
-            for line, count in zip(self._lines, taken, strict=True)
-        ]
-
-    def _counts(self, taken: Sequence[int]) -> np.ndarray:
-        return self._costs.counts - self._costs.loss([block for part in self._blocks(taken) for block in part])
-
-    def _total(self, kind: str, taken: Sequence[int]) -> float:
-        return self._costs.total(kind, self._counts(taken))
-
     def _removals(self, taken: Sequence[int]) -> Removals:
         units: dict[str, np.ndarray] = {}
         rows, predicted = [], 0.0
-        for line, count, blocks in zip(self._lines, taken, self._blocks(taken), strict=True):
+        for line, count, blocks in zip(self._lines, taken, self._search.blocks(taken), strict=True):
             done = line.steps[:count]
             predicted += sum(step[1] for step in done)
             left = set(blocks)
@@ -245,7 +172,7 @@ class Ranking:
                 "group": line.group.name, "before": line.before, "after": done[-1][3] if done else line.before,
                 "score": done[-1][2] if done else None,
             })  # fmt: skip
-        counts = self._counts(taken)
+        counts = self._search.counts(taken)
         return Removals(units, rows, predicted, {kind: self._costs.total(kind, counts) for kind in self._costs.kinds})
 
 

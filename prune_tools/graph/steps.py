@@ -179,7 +179,13 @@ def rebuild(flat: Flat, edits: Mapping[str, Mapping[str, Any]]) -> tuple[keras.M
 def _copy_layer(step: Step, edits: Mapping[str, Any]) -> Any:
     layer = step.layer
     if isinstance(layer, keras.layers.Layer):
-        return type(layer).from_config({**layer.get_config(), **edits, "name": step.name})
+        try:
+            return type(layer).from_config({**layer.get_config(), **edits, "name": step.name})
+        except Exception as error:
+            told = f"layer {step.name!r} ({type(layer).__name__}), which cannot be made again from its config"
+            shown = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            fix = f"give it get_config() and from_config() that fit ({shown[:150]})"
+            raise InputError(told, "a layer that can be saved and loaded", fix) from error
     if edits:
         return type(layer)(**edits, name=step.name)
     twin = copy.copy(layer)  # a raw operation: no weights, and the calls are recorded on the copy

@@ -38,8 +38,14 @@ def unary(call: Call):
 
 
 def _has_array(call: Call) -> bool:
-    for value in call.arguments:
-        shape = () if isinstance(value, keras.KerasTensor) else tuple(getattr(value, "shape", ()))
+    """Whether an array with a value for each channel, which nothing would cut, takes part in the call."""
+    given = list(call.arguments)
+    if not isinstance(call.layer, keras.layers.Layer):  # `ops.clip` and its like keep their arguments
+        given += [value for name, value in vars(call.layer).items() if not name.startswith("_")]
+    for value in given:
+        if isinstance(value, keras.KerasTensor):
+            continue
+        shape = np.shape(value) if isinstance(value, (list, tuple)) else tuple(getattr(value, "shape", ()))
         if shape and shape[-1] > 1:
             return True
     return False
@@ -154,14 +160,19 @@ def _get_item(call: Call):
     return call.unsupported("it takes some of the channels")
 
 
-register_operations("Add Subtract Multiply Divide TrueDivide DivideNoNan Maximum Minimum Where", merge)
+register_operations(
+    "Add Subtract Multiply Divide TrueDivide DivideNoNan FloorDivide Power Mod Fmod Maximum Minimum Fmax Fmin Where "
+    "Greater GreaterEqual Less LessEqual Equal NotEqual LogicalAnd LogicalOr LogicalXor Arctan2 Hypot Logaddexp",
+    merge,
+)
 register_operations(
     "Relu Relu6 Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid LeakyRelu "
     "HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh HardShrink Threshold Tanh Exp Expm1 Log Log1p "
-    "Absolute Negative Square Sqrt Reciprocal Sign Sin Cos Clip Cast StopGradient Copy Identity",
+    "Exp2 Log2 Log10 Absolute Negative Square Sqrt Rsqrt Cbrt Reciprocal Sign Sin Cos Tan Sinh Cosh Arcsin Arccos "
+    "Arctan Arcsinh Arccosh Arctanh Erf Erfc Floor Ceil Round Trunc Clip NanToNum Isnan Isfinite Isinf LogicalNot "
+    "Cast SaturateCast StopGradient Copy Identity",
     unary,
 )
-register_operations("Power Mod", merge)
 register_operations("Mean Max Min Amax Amin Sum Var Std Prod", _reduce)
 register_operations("MaxPool AveragePool AdaptiveMaxPool AdaptiveAveragePool Resize", _spatial)
 register_operations("Concatenate", concatenate)

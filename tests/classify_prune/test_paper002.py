@@ -127,7 +127,7 @@ def test_result(finished, features_h5):
     most = task.counts("train").argmax()
     assert result["baselines"]["majority"]["test"] == pytest.approx((task.labels["test"] == most).mean())
     assert result["baselines"]["linear probe"]["train"] > 0.4
-    assert len(result["claims"]) == 2 and all(
+    assert len(result["claims"]) == 3 and all(
         set(claim) == {"claim", "published", "ours"} for claim in result["claims"]
     )
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from classify_prune import cli, inputs, mlp
-from classify_prune.papers import curves, registry
+from classify_prune.papers import registry, turns
+from classify_prune.papers.paper001 import claims as claims001
 from classify_prune.papers.paper001 import published as printed001
 from classify_prune.papers.paper004 import published as printed004
 from classify_prune.pruning.retraining import Held, Retrainer
@@ -77,7 +78,11 @@ def test_result_of_paper001(paper001):
         assert turn["reduced"] == 12 * turn["x"] and turn["left"] == pytest.approx(1 - turn["x"] / 12)
         assert turn["low"] <= turn["high"]
     assert result["splits"] == {"train": 48, "val": 16, "test": 16}
-    assert [row["published"] for row in result["claims"]][0] == "46.988"
+    told = [claim["ours"] for claim in result["claims"]]
+    assert result["claims"][0]["published"] == "47.0 % (2048-500-11)" and told[0].endswith(" % (6-12-4)")
+    assert " of 12" in told[1] and "random" in told[1]
+    # 334 of 500 are 8.016 of 12 units: the step after which 8 are gone and 33.3 % of the work is left.
+    assert told[3].endswith(" % with 33.3 % left")
     page = (paper001 / "report.html").read_text()
     for told in ("Table 2", "Fig. 4", "Table 4", "688,374", *(reading.where for reading in printed001.READINGS)):
         assert told in page
@@ -91,6 +96,9 @@ def test_result_of_paper004(paper004):
     assert found["per_unit"] == 4 + 3
     assert len(found["curves"]) == 5
     assert all(curve["removed"] == [0, 2, 4, 6, 8, 10, 11] for curve in found["curves"].values())
+    told = [claim["ours"] for claim in result["claims"]]
+    assert told[0].endswith("% on 3 types (no vehicle ids)") and told[1].endswith(" of 0.01, 0.001 (sgd)")
+    assert told[2].startswith("published merge ") and "least squares" in told[2]
     page = (paper004 / "report.html").read_text()
     for told in ("no vehicle ids", "Fig. 1", "Fig. 3", "73.05", *(reading.where for reading in printed004.READINGS)):
         assert told in page
@@ -159,14 +167,30 @@ def test_retraining_depends_on_weights_and_step_alone(features_h5, tmp_path):
     assert loss < val.measure(mlp(6, 4, (8,)))[1]
 
 
+def test_who_is_robust_by_hand():
+    assert claims001.order({"a": 8, "b": 8}) == "no difference: the curves turn at the same step"
+    assert claims001.order({"a": 6, "b": 8, "c": 6}) == "most: b; then a, c"
+
+
+def test_units_that_never_fire_are_told():
+    units = {"0": {"angles": {"constant": 383}}, "1": {"angles": {"constant": 411}}}
+    assert claims001._silent(units) == "; 383 to 411 never fire and go first"
+    assert claims001._silent({"0": units["1"]}) == "; 411 never fire and go first"
+    assert claims001._silent({"0": {"angles": {"constant": 0}}}) == ""
+
+
 def test_a_turn_at_the_curves_end_says_so():
     removed = [0, 2, 4, 6, 8, 10, 11]
     late = {"removed": removed, "val_accuracy": [0.9] * 5 + [0.8, 0.2], "test_accuracy": [0.9] * 7}
     early = {**late, "val_accuracy": [0.9] * 3 + [0.2] * 4}
-    found = curves.turn({"0": {"curves": {"way": late}}}, "way", 12, 1.0, 10)
-    assert (found["x"], found["edge"], curves.interval(found)) == (8, True, "≥ 8")
-    found = curves.turn({"0": {"curves": {"way": early}}}, "way", 12, 1.0, 10)
-    assert (found["x"], found["edge"], curves.interval(found)) == (4, False, "4")
+    found = turns.turn({"0": {"curves": {"way": late}}}, "way", 12, 1.0, 10)
+    assert (found["x"], found["edge"], turns.interval(found)) == (8, True, "≥ 8")
+    found = turns.turn({"0": {"curves": {"way": early}}}, "way", 12, 1.0, 10)
+    assert (found["x"], found["edge"], turns.interval(found)) == (4, False, "4")
+    found = turns.turn({seed: {"curves": {"way": late}} for seed in "01"}, "way", 12, 1.0, 10)
+    assert (found["low"], found["high"], turns.interval(found)) == (8, 8, "≥ 8")
+    found = turns.turn({seed: {"curves": {"way": early}} for seed in "01"}, "way", 12, 1.0, 10)
+    assert turns.interval(found) == "4 (4–4)"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")

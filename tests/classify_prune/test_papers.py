@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from classify_prune import cli
-from classify_prune.papers import data, pages, registry
+from classify_prune.papers import data, pages, registry, verb
 from classify_prune.papers.paper000 import published
 from prune_tools.merge import RULES
 from run_tools.errors import InputError
@@ -92,7 +92,41 @@ def test_class_folder_with_one_image_is_one_line(tmp_path: Path, capsys: pytest.
     assert cli.main(["paper", "000", "--data", str(tmp_path / "photos"), "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "bus with 1 image" in error
-    assert not list((tmp_path / "run").glob("*.h5"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_vehiclex_without_its_labels_is_no_class_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import numpy as np
+
+    for split in ("train", "val"):
+        (tmp_path / "vehicles" / split).mkdir(parents=True)
+        np.save(tmp_path / "vehicles" / split / "0001_c001_1.npy", np.zeros(3, np.float32))
+    assert cli.main(["paper", "001", "--data", str(tmp_path / "vehicles"), "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "without label files" in error and not (tmp_path / "run").exists()
+
+
+def test_the_corrected_command_may_use_the_same_folder(
+    features_h5: Path, image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    # Vectors are refused, after the folder was made.
+    assert cli.main(["paper", "000", "--data", str(features_h5), "--out", str(out), *TINY]) == 2
+    assert not out.exists()
+    # A folder that was there is never removed, nor one with a training in it.
+    (out / "seed-0").mkdir(parents=True)
+    assert cli.main(["paper", "000", "--data", str(features_h5), "--out", str(out), *TINY]) == 2
+    assert (out / "seed-0").is_dir() and capsys.readouterr().err.count("holds features") == 2
+
+
+@pytest.mark.parametrize(("also", "kept"), [("data.h5.partial.journal", False), ("seed-0", True)])
+def test_only_a_folder_without_a_training_is_forgotten(tmp_path: Path, also: str, kept: bool) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    for name in ("config.yaml", "environment.json", "run.lock", "data.h5.partial", also):
+        (out / name).touch()
+    verb._forget(out)
+    assert out.exists() == kept
 
 
 def test_result_and_report(finished: Path) -> None:
@@ -126,11 +160,25 @@ def test_every_part_of_paper_000_is_there(finished: Path) -> None:
     equal = found["equal"]["40"]
     assert equal["parameters"]["nonzero"] == pytest.approx(cut["nonzero"], abs=60)
     assert equal["macs"]["macs_nonzero"] == pytest.approx(cut["macs"], rel=0.02)
-    assert result["claims"] and "–" not in result["claims"][2]["ours"].split("→")[0]
+    assert len(result["claims"]) == 4
+    for claim in result["claims"]:
+        assert set(claim) == {"claim", "published", "ours"} and "–" not in claim["ours"]
+    base = f"{100 * found['base']['test']['accuracy']:.1f}"
+    assert result["claims"][1]["ours"].startswith(f"{base} → ") and result["claims"][1]["ours"].endswith(
+        f"; {cut['removed']} of 48 units go"
+    )
 
 
 def test_summary_is_a_markdown_table(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["paper", "summary", str(finished)]) == 0
     lines = capsys.readouterr().out.strip().splitlines()
-    assert lines[1].startswith("|---") and lines[2].startswith("| 000 |")
+    assert lines[1].startswith("|---") and all(line.startswith("| 000 |") for line in lines[2:-2])
+    table, below = lines[2:-2], lines[-1]
+    assert all(line.count("|") == 5 and line.endswith(" | stripes |") for line in table)
+    assert below == "000 on stripes: 12 images for test, 1 seed."
+    assert "38.0 → 31.7 %" not in lines[3] and "distinctiveness collapses at 40°: not given" in lines[3]
+    # A claim that two runs look at is told once.
+    assert cli.main(["paper", "summary", str(finished), str(finished)]) == 0
+    twice = capsys.readouterr().out.strip().splitlines()
+    assert twice[2:-2:2] == table and all(line.startswith("| 000 |  | ") for line in twice[3:-2:2])
     assert cli.main(["paper", "summary", str(tmp_path)]) == 2

@@ -63,11 +63,10 @@ def test_an_mlp_learns_and_everything_is_kept(features_h5, tmp_path):
         {"network": "resnet18", "widths": (2, 3, 3, 4), "input": "32x24", "standardise": "imagenet", "train": "head"},
     ],
 )
-def test_a_run_that_was_cut_off_ends_with_the_same_weights(request, tmp_path, train_cut_off, changes):
+def test_a_run_that_was_cut_off_ends_with_the_same_weights(request, tmp_path, train_leaving, changes):
     data = request.getfixturevalue("images_h5" if "network" in changes else "features_h5")
     whole, cut = (features(data, tmp_path / name, **changes) for name in ("whole", "cut"))
-    Trainer(whole, verbose=0).fit()
-    train_cut_off(cut, 2)
+    train_leaving(Trainer(whole, verbose=0), cut.out, 2)
     assert RunFolder(cut.out).read_state()["epoch"] == 2
     Trainer(cut, verbose=0).fit()
     for name in ("last.keras", "best.keras"):

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import types
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from classify_prune import lenet5, mlp, resnet18
 from classify_prune.loading import load_classifier
+from classify_prune.presets import from_hub
 from classify_prune.transfer import IMAGENET, from_torchvision, read_safetensors, transfer
 from run_tools.errors import InputError
 
@@ -126,3 +128,46 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
         load_classifier(tmp_path / "other.keras")
     with pytest.raises(InputError, match="no such file; expected a run folder or a .keras file"):
         load_classifier(tmp_path / "none.keras")
+
+
+def test_keras_hubs_backbone_computes_the_same_under_our_names():
+    hub = pytest.importorskip("keras_hub", reason="keras-hub is not installed")
+    # Its first stack is always 64 wide.
+    backbone = hub.models.ResNetBackbone(
+        [64], [7], [64, 5, 6, 7], [2, 2, 2, 2], [1, 2, 2, 2], block_type="basic_block", image_shape=(40, 48, 3)
+    )
+    rng = np.random.default_rng(0)
+    for layer in backbone.layers:
+        layer.set_weights([rng.uniform(0.1, 0.5, array.shape) for array in layer.get_weights()])
+    model = resnet18(3, (40, 48), (64, 5, 6, 7))
+    arrays = from_hub(backbone)
+    assert set(arrays) == {f"{layer.name}/{v.name}" for layer in model.layers[:-1] for v in layer.weights}
+    for layer in model.layers[:-1]:
+        layer.set_weights([arrays[f"{layer.name}/{variable.name}"] for variable in layer.weights])
+    images = rng.random((2, 40, 48, 3)).astype(np.float32)
+    pooled = keras.ops.convert_to_numpy(keras.Model(model.input, model.get_layer("pool").output)(images))
+    np.testing.assert_allclose(pooled, np.mean(backbone(images), axis=(1, 2)), rtol=1e-4)
+
+
+def test_imagenet_by_name_takes_all_but_the_head(monkeypatch):
+    donor = resnet18(3, (32, 32), WIDTHS)
+    arrays = {f"{layer.name}/{v.name}": np.array(v.numpy()) for layer in donor.layers[:-1] for v in layer.weights}
+    monkeypatch.setattr("classify_prune.presets.imagenet", lambda: arrays)
+    model = resnet18(2, (32, 32), WIDTHS, ("a", "b"))
+    result = transfer(model, "imagenet")
+    assert list(result.skipped) == ["logits"]
+    np.testing.assert_array_equal(model.get_layer("stem_conv").kernel, donor.get_layer("stem_conv").kernel)
+
+
+def test_imagenet_without_a_connection_is_one_line(monkeypatch):
+    class Backbone:
+        @staticmethod
+        def from_preset(name):
+            assert name == "resnet_18_imagenet"
+            raise ConnectionError("Failed to resolve\n'api.kaggle.com'")
+
+    hub = types.SimpleNamespace(models=types.SimpleNamespace(ResNetBackbone=Backbone))
+    monkeypatch.setattr("run_tools.optional.require", lambda module, extra: hub)
+    with pytest.raises(InputError, match="cannot be downloaded .*go online once") as raised:
+        transfer(resnet18(2, (32, 32), WIDTHS), "imagenet")
+    assert "\n" not in str(raised.value)

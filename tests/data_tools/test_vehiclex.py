@@ -232,6 +232,8 @@ def break_folder(root, how):
     if how == "no xml":
         for path in root.glob("*.xml"):
             path.unlink()
+    elif how == "one xml missing":
+        (root / "val_label.xml").unlink()
     elif how == "missing file":
         train[0].unlink()
     elif how == "no label":
@@ -254,6 +256,7 @@ def break_folder(root, how):
     ("how", "told"),
     [
         ("no xml", "without label files; expected train_label.xml, val_label.xml, test_label.xml or finegrained"),
+        ("one xml missing", "val without val_label.xml; expected it beside train_label.xml, test_label.xml"),
         ("missing file", r"no file for Item 1 of .*train_label.xml \(0001_c001_0.jpg\) \(one of 1 such\)"),
         ("no label", "0099_c001_1.jpg, which is not in train_label.xml"),
         ("wrong split", "0001_c001_0.jpg, which is not in val_label.xml"),

@@ -240,11 +240,12 @@ def test_every_score_meets_its_budget_and_no_unit_more_than_it_must(score, scope
 @pytest.mark.parametrize("score", ["l1", "random"])
 def test_no_step_can_be_given_back(score):
     ranking = budget.Ranking(convolutions(width=9), score=score, floor=0.25)
+    search = ranking._search
     for limit in range(20_000, 160_000, 20_000):
-        taken = ranking._globally("macs", limit)
-        assert ranking._total("macs", taken) <= limit
+        taken = search.globally("macs", limit)
+        assert search.total("macs", taken) <= limit
         for index in np.flatnonzero(taken):
-            assert ranking._total("macs", [count - (index == at) for at, count in enumerate(taken)]) > limit
+            assert search.total("macs", [count - (index == at) for at, count in enumerate(taken)]) > limit
 
 
 def test_widths_left_are_multiples_and_groups_can_be_left_alone():

@@ -84,7 +84,7 @@ def test_a_latency_target_is_met_as_well_as_by_the_best_of_all_choices(seed):
         limit = part * costs.total("milliseconds")
         options = {}
         for taken in itertools.product(*(range(len(line.steps) + 1) for line in lines)):
-            if ranking._total("milliseconds", taken) <= limit:
+            if ranking._search.total("milliseconds", taken) <= limit:
                 options[taken] = sum(s[1] for line, at in zip(lines, taken, strict=True) for s in line.steps[:at])
         removals = ranking.choose(milliseconds=limit)
         assert removals.reached["milliseconds"] <= limit

@@ -63,9 +63,9 @@ def test_the_text_says_what_the_numbers_mean(result):
 
 
 def test_a_runtime_that_is_not_there_is_left_out_and_said(monkeypatch):
-    pytest.importorskip("ai_edge_litert", reason="the extra export")
+    pytest.importorskip("zstandard", reason="the extra export")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    result = comparison.compare({"one": network(0.5)}, ["litert", "onnx"], threads=1, rounds=1, calls=1)
+    result = comparison.compare({"one": network(0.5)}, ["compressed", "onnx"], threads=1, rounds=1, calls=1)
     assert result["missing"] == {"onnx": "onnxruntime"} and len(result["rows"]) == 2
     assert "onnx: left out, no module onnxruntime (pip install 'prune-vision[export]')" in comparison.table(result)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers as kl
 
-from prune_tools import cost, masks
+from prune_tools import cost, masks, tracing
 from run_tools.errors import InputError
 
 
@@ -53,6 +53,13 @@ def test_every_kind_of_layer_by_hand():
 def test_einsum_with_an_ellipsis():
     model = keras.Sequential([kl.Input((5, 7, 3)), kl.EinsumDense("...x,xy->...y", output_shape=4)])
     assert cost.flops(model) == 5 * 7 * 3 * 4
+
+
+def test_an_activation_that_is_a_layer_does_not_open_the_layer_that_has_it():
+    model = keras.Sequential([kl.Input((4, 4, 2)), kl.Conv2D(3, 1, name="a", activation=kl.LeakyReLU()), kl.Flatten()])
+    model.add(kl.Dense(2, name="head", activation=kl.Softmax()))
+    assert cost.flops(model) == 16 * 2 * 3 + 48 * 2
+    assert [layer.name for layer in tracing.output_layers(model)] == ["head"]
 
 
 def test_shared_layers_count_each_call_and_nested_models_are_opened():

@@ -1,9 +1,11 @@
 """Last and best checkpoints, and when a stage stops."""
 
+import keras
 import pytest
 
 from run_tools import checkpoint
-from run_tools.checkpoint import Checkpoint, finish, out_of_patience
+from run_tools.checkpoint import DIVERGED, Checkpoint, build_optimizer, finish, go_back, out_of_patience
+from run_tools.errors import TrainingDiverged
 from run_tools.folder import RunFolder
 
 
@@ -126,3 +128,32 @@ def test_the_last_checkpoint_gets_its_name_at_the_end(tmp_path):
         assert files(tmp_path) == {"best.keras": "1", checkpoint.LAST: "1"}
         state = RunFolder(tmp_path).read_state()
         assert (state["checkpoint"], state["finished"], state["epoch"]) == ("last.keras", True, 2)
+
+
+def test_a_run_goes_back_once_and_only_to_a_checkpoint(tmp_path, capsys):
+    folder, error = RunFolder(tmp_path), TrainingDiverged("loss = nan in epoch 2, batch 1", "finite losses", "look")
+    with pytest.raises(TrainingDiverged) as caught:
+        go_back(folder, error)
+    assert caught.value is error and folder.read_state() is None
+    run(saver(tmp_path), [0.1, 0.3])
+    before = folder.read_state()
+    go_back(folder, error)
+    assert folder.read_state() == {**before, DIVERGED: "loss = nan in epoch 2, batch 1"}
+    assert "loss = nan in epoch 2, batch 1; back to the checkpoint after epoch 2" in capsys.readouterr().out
+    # What comes after it still knows, to the end; so a second time is an error.
+    run(saver(tmp_path, also={DIVERGED: folder.read_state()[DIVERGED]}), [0.2], first=2)
+    with pytest.raises(TrainingDiverged):
+        go_back(folder, error)
+    finish(folder)
+    assert folder.read_state()[DIVERGED] == "loss = nan in epoch 2, batch 1"
+
+
+def test_an_optimizer_is_built_once_under_loss_scaling_too():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()), "mse")
+    build_optimizer(model)
+    names = [variable.path for variable in model.optimizer.variables]
+    build_optimizer(model)
+    assert [variable.path for variable in model.optimizer.variables] == names
+    # Of Adam two for each of kernel and bias.
+    assert sum(name.endswith(("momentum", "velocity")) for name in names) == 4

@@ -129,3 +129,24 @@ _json = st.recursive(
 def test_plain_keeps_what_is_json_already(value: object) -> None:
     assert files.plain(value) == value
     json.dumps(files.plain(value), allow_nan=False)
+
+
+def test_once_makes_what_is_not_there_and_gives_the_same_every_time(tmp_path: Path) -> None:
+    calls = []
+
+    def make() -> dict[str, object]:
+        calls.append(1)
+        return {"pair": (1, 2.5), "path": tmp_path}
+
+    first = files.once(tmp_path / "new" / "r.json", make)
+    assert first == {"pair": [1, 2.5], "path": str(tmp_path)}
+    assert files.once(tmp_path / "new" / "r.json", make) == first and calls == [1]
+
+
+def test_once_leaves_nothing_when_making_fails(tmp_path: Path) -> None:
+    def fail() -> dict[str, object]:
+        raise InputError("a", "b", "c")
+
+    with pytest.raises(InputError):
+        files.once(tmp_path / "r.json", fail)
+    assert not list(tmp_path.iterdir())

@@ -223,3 +223,5 @@ def test_git_revision(tmp_path: Path) -> None:
 def test_environment_names_the_program_without_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/some/where/yolo-prune", "train", "--seed", "1"])
     assert environment()["command"] == ["yolo-prune", "train", "--seed", "1"]
+    monkeypatch.setattr(sys, "argv", ["/some/where/yolo_prune/__main__.py", "train"])
+    assert environment()["command"] == ["python", "-m", "yolo_prune", "train"]

@@ -13,13 +13,11 @@ import pytest
 from data_tools.compiler import DataCompiler
 from data_tools.kitti import KittiExtractor
 from data_tools.store import open_store
-from run_tools.callbacks import JsonLines
 from run_tools.checkpoint import Checkpoint
 from yolo_prune.class_map import class_set
 from yolo_prune.detector import YoloV2
 from yolo_prune.recipe import Stage, TrainConfig
 from yolo_prune.records import Detections
-from yolo_prune.trainer import Trainer
 
 # Original sizes, stored size and network input all differ, and so do their aspects: (height, width).
 ORIGINAL = ((120, 200), (150, 240))
@@ -119,7 +117,7 @@ STAGES = (Stage("top:3", 1, 1e-2, "constant", warmup=0, prior_scale=0.01), Stage
 def small_config(h5: Path, out: Path, **changes) -> TrainConfig:
     """Two stages, four epochs of three steps, of a network with four channels a layer."""
     options = {"input": "96x64", "widths": (4,) * 8, "anchor_count": 2, "batch_size": 4, "stages": STAGES}
-    options |= {"images_every": 2, "weight_decay": 0.01, "data": h5, "out": out}
+    options |= {"images_every": 0, "weight_decay": 0.01, "data": h5, "out": out}
     return TrainConfig(**{**options, **changes})
 
 
@@ -127,26 +125,6 @@ def small_config(h5: Path, out: Path, **changes) -> TrainConfig:
 def small() -> Callable[..., TrainConfig]:
     """The function that makes the config of a short training."""
     return small_config
-
-
-@pytest.fixture
-def train_cut_off(monkeypatch) -> Callable[[TrainConfig, int], None]:
-    """The function that starts a training which breaks at the end of an epoch, before its checkpoint."""
-
-    def run(chosen: TrainConfig, epoch: int) -> None:
-        log = JsonLines.on_epoch_end
-
-        def log_and_fail(self, now, logs=None):
-            if now == epoch:
-                raise RuntimeError("cut off")
-            log(self, now, logs)
-
-        with monkeypatch.context() as patched:
-            patched.setattr(JsonLines, "on_epoch_end", log_and_fail)
-            with pytest.raises(RuntimeError, match="cut off"):
-                Trainer(chosen, verbose=0).fit()
-
-    return run
 
 
 @pytest.fixture

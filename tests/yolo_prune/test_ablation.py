@@ -11,7 +11,6 @@ from run_tools.errors import InputError
 from run_tools.files import read_json
 from yolo_prune import ablation
 from yolo_prune.ablation import STUDENT, ablate, interval, plan, summary, table
-from yolo_prune.detector import YoloV2
 from yolo_prune.options import AblateConfig
 from yolo_prune.recipe import Stage
 
@@ -22,7 +21,7 @@ BASE = {
     "anchors": "voc",
     "batch_size": 4,
     "stages": [{"train": "all", "epochs": 1, "learning_rate": 0.01}],
-    "images_every": 100,
+    "images_every": 0,
 }
 VARIANTS = {"averages": {"ema": 0.9}}
 
@@ -63,7 +62,7 @@ def test_what_makes_no_sense_is_told_before_the_first_run(small_h5, tmp_path, fi
 
 
 @pytest.mark.slow
-def test_runs_are_judged_once_and_seeds_can_be_added(small_h5, tmp_path, monkeypatch):
+def test_runs_are_judged_once_and_seeds_can_be_added(request, small_h5, tmp_path, monkeypatch):
     first = ablate(config_of(small_h5, tmp_path))
     assert [row["variant"] for row in first["summary"]] == ["baseline", "averages"]
     assert read_json(tmp_path / "ablation.json") == first
@@ -71,9 +70,8 @@ def test_runs_are_judged_once_and_seeds_can_be_added(small_h5, tmp_path, monkeyp
         for split in ("val", "test"):
             assert set(run["ap50"][split]) == {"car", "pedestrian", "cyclist"}
             assert all(0 <= value <= 1 for value in run["ap50"][split].values() if value is not None)
-    trained, judged = [], []
-    fit, predictions = YoloV2.fit, ablation.predictions
-    monkeypatch.setattr(YoloV2, "fit", lambda self, *a, **k: (trained.append(1), fit(self, *a, **k))[1])
+    trained = request.getfixturevalue("fits")  # from here on saved as they begin
+    judged, predictions = [], ablation.predictions
     monkeypatch.setattr(ablation, "predictions", lambda *a: (judged.append(1), predictions(*a))[1])
     # Nothing new; then one seed more, of each variant: judged on two splits.
     assert ablate(config_of(small_h5, tmp_path)) == first and not trained and not judged

@@ -16,6 +16,7 @@ import pytest
 
 from data_tools.augment import Augment
 from data_tools.store import open_store
+from run_tools import config
 from run_tools.callbacks import JsonLines, TrainingDiverged
 from run_tools.folder import RunFolder
 from yolo_prune import cached
@@ -59,17 +60,25 @@ def fitted(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def plain(small, small_h5, tmp_path_factory):
+def first_stage(tmp_path_factory):
+    """Where the run of `plain` lies as it was in the first epoch of its second stage, which trains the head."""
+    return tmp_path_factory.mktemp("runs") / "first"
+
+
+@pytest.fixture(scope="module")
+def plain(small, small_h5, first_stage, train_leaving, tmp_path_factory):
     """The training without cached features, which the others must equal."""
     chosen = small(small_h5, tmp_path_factory.mktemp("runs") / "plain", augment=None, stages=STAGES, cache="off")
-    Trainer(chosen, verbose=0).fit()
+    train_leaving(Trainer(chosen, verbose=0), first_stage, 1)
     return chosen
 
 
-def test_the_same_training_from_cached_features(plain, tmp_path, fitted, capsys):
-    chosen = dataclasses.replace(plain, out=tmp_path / "run", cache="float32")
+def test_the_same_training_from_cached_features(plain, first_stage, tmp_path, fitted, capsys):
+    chosen = dataclasses.replace(plain, out=tmp_path / "run", cache="float32", images_every=9)
+    shutil.copytree(first_stage, chosen.out)
+    config.dump(chosen, chosen.out / "config.yaml")
     Trainer(chosen, verbose=0).fit()
-    assert fitted == [YoloV2, CachedHead]
+    assert fitted == [CachedHead]
     assert "features of the frozen layers, 0.0 MB of float32" in capsys.readouterr().out
     for name in ("last.keras", "best.keras"):
         assert_same_weights(chosen.out / name, plain.out / name, 1e-5)
@@ -146,6 +155,7 @@ def test_a_run_cut_off_in_a_cached_stage_ends_like_one_that_was_not(plain, tmp_p
     monkeypatch.setattr(JsonLines, "on_epoch_end", log)
     # Its lock is that of this process.
     shutil.rmtree(chosen.out / "run.lock", ignore_errors=True)
+    assert fitted == [YoloV2, CachedHead]
     Trainer(chosen, verbose=0).fit()
     assert len(written) == 2  # the features of before were used
     assert [row["epoch"] for row in folder.metrics()] == [0, 1, 2, 3, 4]
@@ -232,7 +242,7 @@ from yolo_prune.trainer import Trainer
 for cache in ("off", "float32"):
     Trainer(TrainConfig(data=Path(sys.argv[1]), out=Path(sys.argv[2]) / cache, input="96x64", widths=(4,) * 8,
         anchor_count=2, batch_size=4, stages=(Stage("head", 2, 1e-2, warmup=0),), augment=None, cache=cache,
-        monitor="val_loss", images_every=9), verbose=0).fit()
+        monitor="val_loss", images_every=0), verbose=0).fit()
 """
 
 

@@ -17,7 +17,7 @@ from yolo_prune.recipe import Stage, TrainConfig
 from yolo_prune.trainer import Trainer
 
 ANCHORS = ((1.0, 1.0), (0.5, 2.0))
-TRAINING = {"stages": (Stage("all", 3, 1e-2, warmup=0),), "anchors": "voc", "images_every": 100, "monitor_every": 3}
+TRAINING = {"stages": (Stage("all", 3, 1e-2, warmup=0),), "anchors": "voc", "monitor_every": 3}
 
 
 def sigmoid(x):
@@ -163,13 +163,12 @@ def test_a_second_teacher_takes_the_place_of_the_first(make_detector, teacher):
 
 
 @pytest.mark.slow
-def test_a_training_cut_off_ends_like_one_that_was_not(small, small_h5, teacher, tmp_path, train_cut_off):
+def test_a_training_cut_off_ends_like_one_that_was_not(small, small_h5, teacher, tmp_path, train_leaving):
     options = {**TRAINING, "stages": (Stage("all", 2, 1e-2, warmup=0),), "monitor_every": 2, "teacher_weight": 0.5}
     options |= {"ema": 0.9, "augment": Augment(mosaic=0.5), "sizes": ("96x64", "64x64"), "sizes_every": 2}
     options |= {"accumulate": 2, "cpu_bfloat16": True, "widths": (32,) * 8, "prune": Pruning(0.5)}
     whole, cut = (small(small_h5, tmp_path / name, teacher=teacher, **options) for name in ("whole", "cut"))
-    Trainer(whole, verbose=0).fit()
-    train_cut_off(cut, 1)
+    train_leaving(Trainer(whole, verbose=0), cut.out, 1)
     Trainer(cut, verbose=0).fit()
     first, second = (load_model(run.out / "last.keras").get_weights() for run in (whole, cut))
     for one, other in zip(first, second, strict=True):

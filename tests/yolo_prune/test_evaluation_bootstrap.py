@@ -52,6 +52,9 @@ def test_weights_are_repeated_images(seed, count):
     truths, detections = crowded(rng, count)
     weights = np.concatenate([np.ones((1, count), int), rng.multinomial(count, np.full(count, 1 / count), size=3)])
     by_coco = coco_values(truths, detections, NAMES, weights)
+    for name, figures in coco_values(truths, detections, NAMES, weights, keys=("AP50",)).items():
+        assert list(figures) == ["AP50"]
+        np.testing.assert_array_equal(figures["AP50"], by_coco[name]["AP50"])
     by_kitti = kitti_values(truths, detections, NAMES, weights)
     by_pairs = one_to_one_values(truths, detections, NAMES, weights, 0.4)
     for replicate, row in enumerate(weights):

@@ -10,6 +10,7 @@ from data_tools.image_files import resize
 from prune_tools import export as exporter
 from prune_tools import masks, runtimes
 from run_tools.errors import InputError
+from run_tools.optional import missing
 from yolo_prune import export
 from yolo_prune.export import export_saved_model
 from yolo_prune.models import load_detector
@@ -200,12 +201,24 @@ def pruned(model):
     return copy
 
 
+@pytest.fixture(scope="module")
+def converted(pruned, tmp_path_factory):
+    """What was told of the files of all runtimes that are installed: (whether with suppression, format) → told."""
+    there = [name for name in OTHERS if not missing([OTHERS[name], *exporter.FORMATS[name].packages])]
+    folder = tmp_path_factory.mktemp("converted")
+    return {
+        (nms, name): told
+        for nms in (False, True)
+        for name, told in export.export(pruned, folder / str(nms), there, nms=nms, limit=20).items()
+    }
+
+
 @pytest.mark.parametrize("nms", [False, True], ids=["head", "detections"])
 @pytest.mark.parametrize("name", list(OTHERS))
-def test_other_runtimes_give_the_models_answers(pruned, tmp_path, name, nms):
+def test_other_runtimes_give_the_models_answers(pruned, converted, name, nms):
     for module in (OTHERS[name], *exporter.FORMATS[name].packages):
         pytest.importorskip(module, reason="the extra export")
-    told = export.export(pruned, tmp_path, [name], nms=nms, limit=20)[name]
+    told = converted[nms, name]
     assert told["nms"] is nms and told["compared"] > (20 if nms else 100) and told["max_difference"] <= 1e-4
     assert told["zeros"]["kept"] == 1.0 and told["zeros"]["zeros"] > 3000
     pixels = np.random.default_rng(5).integers(0, 256, (1, *pruned.image_size, 3), np.uint8)

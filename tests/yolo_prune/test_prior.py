@@ -61,15 +61,14 @@ def test_a_batch_has_it_when_fewer_images_came_before(images, with_prior):
     assert model.loss.prior_scale == (0.5 if with_prior == 6 else 0.0)
 
 
-def test_a_training_that_was_cut_off_ends_alike(small, small_h5, tmp_path, train_cut_off):
+def test_a_training_that_was_cut_off_ends_alike(small, small_h5, tmp_path, train_leaving):
     # Three steps of four images an epoch: all of the first epoch and a step of the second have the term.
     stages = (Stage("all", 2, 1e-2, warmup=0, prior_scale=0.5, prior_images=16),)
-    options = {"stages": stages, "images_every": 100, "monitor": "val_loss", "ap_every": 2}
-    Trainer(small(small_h5, tmp_path / "whole", **options), verbose=0).fit()
+    options = {"stages": stages, "monitor": "val_loss", "ap_every": 2}
+    cut = small(small_h5, tmp_path / "cut", **options)
+    train_leaving(Trainer(small(small_h5, tmp_path / "whole", **options), verbose=0), cut.out, 1)
     rows = RunFolder(tmp_path / "whole").metrics()
     assert rows[0]["prior"] > rows[1]["prior"] > 0 and rows[0]["val_prior"] > 0 and rows[1]["val_prior"] == 0
-    cut = small(small_h5, tmp_path / "cut", **options)
-    train_cut_off(cut, 1)
     Trainer(cut, verbose=0).fit()
     first, second = (load_model(tmp_path / run / "last.keras") for run in ("whole", "cut"))
     for one, two in zip(first.get_weights(), second.get_weights(), strict=True):

@@ -2,6 +2,8 @@
 
 import dataclasses
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,15 +17,16 @@ from data_tools.kitti import KITTI_CLASSES
 from data_tools.pipeline import Batches, batches
 from data_tools.store import open_store
 from run_tools import config
-from run_tools.callbacks import TrainingDiverged
 from run_tools.errors import InputError
 from run_tools.folder import RunFolder
 from yolo_prune.class_map import class_set
+from yolo_prune.cli import main
 from yolo_prune.detector import YoloV2
 from yolo_prune.loss import RegionLoss
 from yolo_prune.models import load_detector, load_model
 from yolo_prune.recipe import Stage, TrainConfig
 from yolo_prune.trainer import Trainer
+from yolo_prune.watching import advice_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,12 +37,18 @@ def weights_of(path):
 
 
 @pytest.fixture(scope="module")
-def finished(small, small_h5, tmp_path_factory):
+def cut_off(tmp_path_factory):
+    """Where the run of `finished` lies as it was at the end of its second epoch, before line and checkpoint."""
+    return tmp_path_factory.mktemp("runs") / "cut"
+
+
+@pytest.fixture(scope="module")
+def finished(small, small_h5, cut_off, train_leaving, tmp_path_factory):
     """A whole run, and what `fit` told; its folder held a line of an earlier start that was cut off in epoch 0."""
-    chosen = small(small_h5, tmp_path_factory.mktemp("runs") / "whole")
+    chosen = small(small_h5, tmp_path_factory.mktemp("runs") / "whole", images_every=2)
     with RunFolder(chosen.out).create(chosen) as folder:
         folder.log({"epoch": 0, "loss": -1.0})
-    return chosen, Trainer(chosen, verbose=0).fit()
+    return chosen, train_leaving(Trainer(chosen, verbose=0), cut_off, 1)
 
 
 def test_a_run_is_a_folder(finished):
@@ -160,23 +169,65 @@ def test_a_killed_run_ends_like_one_that_was_not(finished, tmp_path):
             np.testing.assert_allclose(value, expected[variable], atol=1e-6, err_msg=f"{name} {variable}")
 
 
-def test_a_loss_that_is_no_number_names_its_part_and_images(small, small_h5, tmp_path, monkeypatch):
-    # A true box of no height in batch 1 of epoch 0: ln 0 makes the box part infinite, and nothing else.
-    original = Batches.__getitem__
+@pytest.fixture
+def poison(monkeypatch):
+    """The function that gives batches a true box of no height: ln 0 makes the box part infinite, and nothing else.
 
-    def poisoned(self, index):
-        images, boxes = original(self, index)
-        if index == 1 and self.epoch == 0:
-            boxes[0, 0] = (0.5, 0.5, 0.2, 0.0, 0)
-        return images, boxes
+    It takes a function of epoch and batch that says which; they are prepared ahead, some more than once.
+    """
 
-    monkeypatch.setattr(Batches, "__getitem__", poisoned)
+    def put(chosen):
+        original = Batches.__getitem__
+
+        def poisoned(self, index):
+            images, boxes = original(self, index)
+            if len(self) > 1 and chosen(self.epoch, index):  # the split "val" is one batch
+                boxes[0, 0] = (0.5, 0.5, 0.2, 0.0, 0)
+            return images, boxes
+
+        monkeypatch.setattr(Batches, "__getitem__", poisoned)
+
+    return put
+
+
+def test_a_loss_that_is_no_number_names_its_part_and_images(small, small_h5, tmp_path, poison, capsys):
+    poison(lambda epoch, batch: (epoch, batch) == (0, 1))
     chosen = small(small_h5, tmp_path / "run", stages=(Stage("head", 2),))
-    feed = batches(small_h5, "train", 4, seed=chosen.seed)
-    with pytest.raises(TrainingDiverged) as error:
-        Trainer(chosen, verbose=0).fit()
-    assert "received box = inf in epoch 0, batch 1 (images " + ", ".join(feed.ids(1)) + ")" in str(error.value)
-    assert not (tmp_path / "run" / "best.keras").exists()
+    config.dump(chosen, tmp_path / "config.yaml")
+    assert main(["train", "--config", str(tmp_path / "config.yaml")]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    images = ", ".join(batches(small_h5, "train", 4, seed=chosen.seed).ids(1))
+    assert f"received box = inf in epoch 0, batch 1 (images {images})" in told
+    assert "with another --out, lower the learning rate" in told
+    assert not (tmp_path / "run" / "best.keras").exists()  # and nothing to go back to
+
+
+def test_it_goes_back_to_its_last_checkpoint_once(finished, cut_off, tmp_path, poison, capsys):
+    chosen = dataclasses.replace(finished[0], out=tmp_path / "run")
+    shutil.copytree(cut_off, chosen.out)
+    folder = RunFolder(chosen.out)
+    poison(lambda epoch, batch: (epoch, batch) == (1, 1) and "diverged" not in folder.read_state())
+    Trainer(chosen, verbose=0).fit()
+    (gone,) = re.findall(r"note: (.*); back to the checkpoint after epoch 1, this once", capsys.readouterr().out)
+    assert re.match(r"box = (inf|nan) in epoch 1, batch 1 \(images 0", gone) and gone == folder.read_state()["diverged"]
+    # Nothing of it is left: it ends like the run to which that never happened.
+    assert [row["epoch"] for row in folder.metrics()] == [0, 1, 2, 3]
+    for name in ("last.keras", "best.keras"):
+        expected = weights_of(finished[0].out / name)
+        for variable, value in weights_of(chosen.out / name).items():
+            np.testing.assert_allclose(value, expected[variable], atol=1e-6, err_msg=f"{name} {variable}")
+
+
+@pytest.mark.parametrize(
+    "changes, told",
+    [
+        ({"cpu_bfloat16": True}, "leave --cpu-bfloat16 out, "),
+        ({"mixed_precision": True}, "leave --mixed-precision out, "),
+    ],
+)
+def test_what_to_try_against_it(small, small_h5, tmp_path, changes, told):
+    assert f"--out, {told}lower the learning rate" in advice_of(small(small_h5, tmp_path, **changes))
+    assert "leave" not in advice_of(small(small_h5, tmp_path))
 
 
 def test_a_few_images_can_be_learnt_by_heart(small, finished, small_h5, tmp_path, capsys):
@@ -190,7 +241,6 @@ def test_a_few_images_can_be_learnt_by_heart(small, finished, small_h5, tmp_path
         augment=None,
         monitor="val_loss",
         monitor_every=20,
-        images_every=100,
         weights=finished[0].out,
         new_head=True,
     )

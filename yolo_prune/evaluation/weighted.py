@@ -6,7 +6,7 @@ same for KITTI's metric.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -147,7 +147,11 @@ def _ranked(matched: Sequence[dict | None]) -> Ranked:
 
 
 def coco_values(
-    truths: Sequence[Truth], detections: Sequence[Detections], class_names: Sequence[str], weights: np.ndarray
+    truths: Sequence[Truth],
+    detections: Sequence[Detections],
+    class_names: Sequence[str],
+    weights: np.ndarray,
+    keys: Sequence[str] = ("AP50", "AP"),
 ) -> Values:
     """COCO's AP of each replicate.
 
@@ -156,20 +160,24 @@ def coco_values(
         detections: one an image in the same order, boxes in original pixels.
         class_names: names of classes 0, 1, ...
         weights: how often each replicate holds each image, int, shape (r, n).
+        keys: which figures; AP50 alone takes a tenth of the time.
 
     Returns:
-        `{"all" or class in lower case: {"AP50", "AP"}}`, each of shape (r,), 0-1; NaN in a replicate without true boxes
-        of the class. "all" is the mean over the classes that the images as they are have; NaN in a replicate that
-        lacks one of them, because a mean over other classes is another figure.
+        `{"all" or class in lower case: {"AP50", "AP"}}`, of these the keys, each of shape (r,), 0-1; NaN in a replicate
+        without true boxes of the class. "all" is the mean over the classes that the images as they are have; NaN in a
+        replicate that lacks one of them, because a mean over other classes is another figure.
     """
     every = ranked(truths, detections, len(class_names))
     values = {}
     for name, entry in zip(class_names, every, strict=True):
+        if "AP" not in keys:
+            entry = replace(entry, kept=entry.kept[:1], hits=entry.hits[:1])
         ap = entry.average_precision(weights)
-        values[name.lower()] = {"AP50": ap[:, 0], "AP": ap.mean(axis=1)}
+        both = {"AP50": ap[:, 0], "AP": ap.mean(axis=1)}
+        values[name.lower()] = {key: both[key] for key in keys}
     present = [values[name.lower()] for name, entry in zip(class_names, every, strict=True) if entry.true.any()]
     nothing = np.full(len(weights), np.nan)
-    whole = {key: np.mean([row[key] for row in present], axis=0) if present else nothing for key in ("AP50", "AP")}
+    whole = {key: np.mean([row[key] for row in present], axis=0) if present else nothing for key in keys}
     return {"all": whole} | values
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from prune_tools import comparison, cost, runtimes
+from prune_tools import cost
 from prune_tools.merge import RULES
 from prune_tools.surgery import Surgery
 from run_tools import config as configs
@@ -63,8 +63,7 @@ def plan(options: PruneConfig, subject: Subject) -> list[Run]:
 
 def _check(options: PruneConfig, subject: Subject) -> None:
     """InputError where the smallest level, or layers to keep, are not this network's; before anything is written."""
-    if options.runtimes:
-        runtimes.check_kinds(options.runtimes, comparison.RUNTIMES, "runtime")
+    measuring.check(options)
     blind = dataclasses.replace(options.surgery, score="l1", merge="delete", scope="global")
     keep = options.levels[-1]
     config = cut_of(options, subject, PRUNED, keep, options.out, options.model)

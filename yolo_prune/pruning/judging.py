@@ -89,9 +89,9 @@ class Judge:
         return load_detections(folder / f"found-{split}.npz")
 
     def values(self, folder: Path, split: str) -> Values:
-        """AP on the images as they are, then on each replicate (`bootstrap.replicated`)."""
+        """AP50 on the images as they are, then on each replicate (`bootstrap.replicated`)."""
         found = self.detections(folder, split)
-        return replicated(self.truths[split], found, self.subject.classes.names, self.weights[split])
+        return replicated(self.truths[split], found, self.subject.classes.names, self.weights[split], keys=("AP50",))
 
 
 def counted(model: keras.Model, run: Run | None) -> dict[str, Any]:

@@ -6,13 +6,14 @@ under the mask, and begin again with more. Paper 003 says nothing of controls; t
 Source: paper 003; Han et al. (2015), "Learning both Weights and Connections for Efficient Neural Networks".
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prune_tools import selection, targets
 from run_tools.checkpoint import MASKS
 from yolo_prune.models import load_detector
-from yolo_prune.pruning import chains
+from yolo_prune.pruning import chains, measuring, results
 from yolo_prune.pruning.held import make_masks
 from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import PRUNED, Run, Subject, train_config
@@ -32,6 +33,7 @@ def plan(options: PruneConfig, subject: Subject) -> list[Run]:
     Raises:
         InputError: for layers that are not there, levels that the kernels do not have, or options of no training.
     """
+    measuring.check(options)
     if options.rewind is not None:
         load_detector(options.rewind)
     total = sum(kernel.size for kernel in targets.kernels(subject.model, options.layers or "conv"))
@@ -50,6 +52,17 @@ def plan(options: PruneConfig, subject: Subject) -> list[Run]:
         return Run(kind, level, counts[level] / total, counts[level], seed, config)
 
     return chains.trainings(options, subject, make)
+
+
+def after(options: PruneConfig, subject: Subject, result: Mapping[str, Any]) -> dict[str, Any]:
+    """What is measured at the end: `{"measured": what `measuring.measure` returns}` of the level that stands for all.
+
+    Latency and bytes of other levels would say little more: only sparse and compressed files are smaller for zeros.
+    """
+    run = results.shown(result)
+    return {
+        "measured": measuring.measure(options, subject, {f"pruned, {results.amount(result, run)}": Path(run["out"])})
+    }
 
 
 def _counts(options: PruneConfig, total: int) -> list[int]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from prune_tools import comparison
+from prune_tools import runtimes as kinds
 from run_tools import files
 from yolo_prune.export import check_images
 from yolo_prune.models import digest, load_detector
@@ -12,6 +13,12 @@ from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import DENSE, Subject
 
 MEASURED = "measured.json"
+
+
+def check(options: PruneConfig) -> None:
+    """InputError where `options.runtimes` names what is no runtime."""
+    if options.runtimes:
+        kinds.check_kinds(options.runtimes, comparison.RUNTIMES, "runtime")
 
 
 def measure(options: PruneConfig, subject: Subject, networks: Mapping[str, Path]) -> dict[str, Any] | None:
@@ -57,6 +64,22 @@ def gains(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "faster": base["milliseconds"] / row["milliseconds"] if timed else None,
         })  # fmt: skip
     return found
+
+
+def rows(measured: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Latency and bytes for a terminal.
+
+    Args:
+        measured: of `measure`.
+
+    Returns:
+        `(head, rows)`, all texts, a row a network and format; how many times better than the dense one in brackets.
+    """
+    body = []
+    for row in measured["gains"]:
+        times = "-" if row["milliseconds"] is None else f"{row['milliseconds']:.2f} ({row['faster']:.2f}×)"
+        body.append([row["model"], row["format"], times, f"{row['bytes'] / 1e6:.2f} ({row['smaller']:.2f}×)"])
+    return ["", "format", "milliseconds", "megabytes"], body
 
 
 def fastest(measured: Mapping[str, Any]) -> str | None:

@@ -88,8 +88,8 @@ class PruneConfig:
     bootstrap: int = option(1000, help="resamples of the images for 95 % intervals", minimum=2)
     runtimes: tuple[str, ...] = option(
         (),
-        help="of distinctiveness: formats whose bytes and latency are measured at each level beside the dense "
-        "detector, any of keras, saved_model, litert, onnx, openvino, compressed",
+        help="formats whose bytes and latency are measured beside the dense detector's, for the level chosen "
+        "(magnitude) or for all (distinctiveness): any of keras, saved_model, litert, onnx, openvino, compressed",
     )
     merges_at: float | None = option(
         None, help="of distinctiveness: at this level judge every rule of merging right after surgery, without training"

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from data_tools.image_files import resize
+from prune_tools import comparison, targets
 from prune_tools import report as figures
-from prune_tools import targets
 from run_tools.report import Report
 from yolo_prune.drawing import draw, grid
 from yolo_prune.experiments.pages import command, origin, write_figure
@@ -82,6 +82,7 @@ def write(options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[
     tables(report, options, result)
     curves(report, options, result, AXES)
     _zeros(report, options, subject, result)
+    _forms(report, result)
     if options.pictures:
         pictures(report, options, subject, judge, result)
     _runs(report, options, result)
@@ -155,13 +156,6 @@ def _lines(
     return found
 
 
-def shown(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The run that stands for the pruning: of the level chosen, or of the sparsest, with the first seed."""
-    pruned = [run for run in result["runs"] if run["kind"] == PRUNED]
-    level = result["chosen"]["level"] if result["chosen"] else max(run["level"] for run in pruned)
-    return next(run for run in pruned if run["level"] == level)
-
-
 def _zeros(report: Report, options: PruneConfig, subject: Subject, result: Mapping[str, Any]) -> None:
     report.section("Where the zeros are")
     chosen = [kernel.name for kernel in targets.kernels(subject.model, options.layers or "conv")]
@@ -171,12 +165,23 @@ def _zeros(report: Report, options: PruneConfig, subject: Subject, result: Mappi
         if entry["kind"] == PRUNED
     }
     report.figure(figures.sparsity_bars(bars), "Fraction of zeros in each kernel, at each level, of the first seed.")
-    run = shown(result)
+    run = results.shown(result)
     weights = [_kernels(model, chosen) for model in (subject.model, load_detector(run["out"]))]
     sparsity = f"{100 * run['sparsity']:.4g} %"
     caption = f"Weights that are not zero, as given and at {sparsity} after retraining; counts on a logarithmic scale."
     report.figure(figures.weight_histograms(*weights), caption)
     report.text(ZEROS_NOTE)
+
+
+def _forms(report: Report, result: Mapping[str, Any]) -> None:
+    """What each exported form is worth: bytes, latency, zeros, difference."""
+    measured = result["measured"]
+    if measured is None:
+        return
+    report.section("Exported forms")
+    report.table(*comparison.rows(measured), f"One image of {result['input']}. {comparison.caption(measured)}")
+    for line in comparison.left_out(measured):
+        report.text(line)
 
 
 def _kernels(model: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -185,7 +190,7 @@ def _kernels(model: Any, names: Sequence[str]) -> dict[str, np.ndarray]:
 
 def pictures(report: Report, options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[str, Any]) -> None:
     """The same images with truth, the dense control's detections and the pruned model's."""
-    split, run = options.splits[-1], shown(result)
+    split, run = options.splits[-1], results.shown(result)
     dense = [each for each in result["runs"] if each["kind"] == DENSE and each["level"] in (None, run["level"])]
     first = Path(dense[0]["out"]) if dense else options.out / START
     named = "dense, trained as long" if dense else "dense, as given"

@@ -10,6 +10,7 @@ import numpy as np
 from yolo_prune.evaluation.bootstrap import mean_difference
 from yolo_prune.evaluation.tables import aligned
 from yolo_prune.evaluation.weighted import Values
+from yolo_prune.pruning import measuring
 from yolo_prune.pruning.judging import Judge
 from yolo_prune.pruning.plan import DENSE, PRUNED
 
@@ -116,6 +117,13 @@ def choose(found: Sequence[Level], splits: Sequence[str], name: str, tolerance: 
     return best
 
 
+def shown(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The run that stands for the pruning: of the level chosen, or of the sparsest, with the first seed."""
+    pruned = [run for run in result["runs"] if run["kind"] == PRUNED]
+    level = result["chosen"]["level"] if result["chosen"] else max(run["level"] for run in pruned)
+    return next(run for run in pruned if run["level"] == level)
+
+
 def rows(result: Mapping[str, Any], split: str) -> tuple[list[str], list[list[str]]]:
     """AP50 on a split.
 
@@ -131,13 +139,13 @@ def rows(result: Mapping[str, Any], split: str) -> tuple[list[str], list[list[st
     if None not in given.values():
         given[MEAN] = statistics.fmean(given.values())
     start = ["as given", *_amounts(result, result["start"]), "-"]
-    body = [[*start, *(_number(given.get(name)) for name in names)]]
+    body = [[*start, *(number(given.get(name)) for name in names)]]
     for entry in result["levels"]:
         cells = []
         for name in names:
             figure = entry["ap50"][split][name]
             spread = f" ± {figure['sd']:.3f}" if figure["sd"] is not None else ""
-            cells.append(_number(figure["mean"]) + spread)
+            cells.append(number(figure["mean"]) + spread)
         body.append([*_first(result, entry), *cells])
     return ["", *amount_heads(result), "seeds", *names], body
 
@@ -189,7 +197,8 @@ def _percent(entry: Mapping[str, Any]) -> str:
     return f"{100 * entry['sparsity']:.4g} %"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Three decimals, or a dash."""
     return "-" if value is None else f"{value:.3f}"
 
 
@@ -229,4 +238,7 @@ def text(result: Mapping[str, Any]) -> str:
     if body:
         parts += ["against the dense model trained as long, 95 % interval over resampled images"]
         parts += [aligned(head, body), ""]
+    if result.get("measured"):
+        parts += ["one image, all in one run; in brackets: times as fast, times smaller, as the dense one"]
+        parts += [aligned(*measuring.rows(result["measured"])), ""]
     return "\n".join([*parts, chosen_line(result), f"open {result['report']}"])

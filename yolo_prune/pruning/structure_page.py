@@ -12,7 +12,7 @@ from yolo_prune.experiments.pages import command, origin, write_figure
 from yolo_prune.pruning import measuring, results
 from yolo_prune.pruning.judging import Judge
 from yolo_prune.pruning.options import PruneConfig
-from yolo_prune.pruning.page import Axis, begin, curves, pictures, shown, tables
+from yolo_prune.pruning.page import Axis, begin, curves, pictures, tables
 from yolo_prune.pruning.plan import DENSE, PRUNED, Subject
 
 if TYPE_CHECKING:
@@ -38,9 +38,10 @@ CONTROLS = {
     "random": "`random` draws them, the same fraction of each layer, and makes up for them by `{control}`",
     "uniform": "`uniform` chooses and merges as the pruned ones, but the same fraction of each layer",
 }
-BEFORE_NOTE = """AP50 on {split} right after surgery, before any training. `Predicted` is the sum of the scores of what
-went. Certificate: the largest difference between the smaller network and the given one with the same channels masked
-where they are read, as a part of the largest output; rounding alone."""
+BEFORE_NOTE = """AP50 on {split} right after surgery, before any training. `Predicted` is the damage of what went,
+summed over the layers, each as a part of its readers' output. Certificate: the largest difference between the smaller
+network and the given one with the same channels masked where they are read, as a part of the largest output; rounding
+alone."""
 MERGES_NOTE = """AP50 on {split} right after surgery, without training, at {keep:g} of the multiply-adds: the same
 channels removed, and what went put into the next layers by each rule; with batch-norm's statistics as the rule leaves
 them, and taken anew from training images."""
@@ -93,7 +94,8 @@ def _axes(result: Mapping[str, Any]) -> list[Axis]:
         def milliseconds(entry: Mapping[str, Any]) -> float | None:
             return times.get(names[entry["level"]]) if entry["kind"] == PRUNED else None
 
-        axes.append(Axis(milliseconds, f"milliseconds an image, {best}", "latency"))
+        label = f"milliseconds an image, {best}; dense {times[DENSE]:.3g}"
+        axes.append(Axis(milliseconds, label, "latency"))
     return axes
 
 
@@ -124,9 +126,10 @@ def _before(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> 
     for run in _cuts(result):
         cut, judged = run["cut"], run["before_training"]
         certificate = max(item["largest"] / item["scale"] for item in cut["certificate"]["structure"].values())
-        found = [judged["ap50"][split].get(name) for name in classes]
+        found = [results.number(judged["ap50"][split].get(name)) for name in classes]
+        predicted = results.number(cut["predicted"] if cut["score"] in SCORES else None)
         body.append([run["kind"], f"{100 * cut['macs']['after'] / cut['macs']['before']:.4g} %", cut["merge"],
-                     judged["parameters"], cut["predicted"], f"{certificate:.1e}", *found])  # fmt: skip
+                     judged["parameters"], predicted, f"{certificate:.1e}", *found])  # fmt: skip
     head = ["", "multiply-adds of its source", "merge", "parameters", "predicted", "certificate", *result["classes"]]
     report.table(head, body, BEFORE_NOTE.format(split=split))
 
@@ -144,9 +147,9 @@ def _merges(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> 
     report.section("What compensation is worth")
     name = result["classes"][0].lower()
     rules = list(dict.fromkeys(row["merge"] for row in result["merges"]))
-    lines: dict[tuple[str, int], dict[str, float | None]] = {}
+    lines: dict[tuple[str, int], dict[str, str]] = {}
     for row in result["merges"]:
-        lines.setdefault((row["kind"], row["recalibrated"]), {})[row["merge"]] = row["ap50"][name]
+        lines.setdefault((row["kind"], row["recalibrated"]), {})[row["merge"]] = results.number(row["ap50"][name])
     body = [
         [kind, f"from {batches} batches" if batches else "as the rule leaves them", *(found[rule] for rule in rules)]
         for (kind, batches), found in lines.items()
@@ -165,9 +168,9 @@ def _widths(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> 
     figure = width_bars(before, levels)
     report.figure(figure, WIDTHS_NOTE)
     write_figure(options.out / "widths.png", figure)
-    table = [run for run in _cuts(result) if run["out"] == shown(result)["out"]]
+    table = [run for run in _cuts(result) if run["out"] == results.shown(result)["out"]]
     rows = [[row["group"], row["before"], row["after"], row["score"]] for run in table for row in run["cut"]["table"]]
-    caption = f"Groups of channels that can only go together, at {results.amount(result, shown(result))}."
+    caption = f"Groups of channels that can only go together, at {results.amount(result, results.shown(result))}."
     report.table(["group", "before", "after", "score of the last one removed"], rows, caption)
 
 

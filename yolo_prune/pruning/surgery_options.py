@@ -7,7 +7,7 @@ from typing import Literal
 from run_tools.config import option
 from run_tools.errors import InputError
 
-Score = Literal["damage", "residual", "l1", "random", "weight_similarity", "badness"]
+Score = Literal["damage", "residual", "l1", "random", "weight_similarity"]
 Merge = Literal["delete", "incoming", "outgoing", "project", "least_squares"]
 
 

@@ -43,7 +43,7 @@ class Method:
 
 
 METHODS = {
-    "magnitude": Method(magnitude.plan, page.write),
+    "magnitude": Method(magnitude.plan, page.write, after=magnitude.after),
     "distinctiveness": Method(
         distinctiveness.plan, structure_page.write, distinctiveness.before, distinctiveness.after
     ),
@@ -67,7 +67,8 @@ def prune(options: PruneConfig) -> dict[str, Any]:
         `{"out", "method", "schedule", "scope", "model", "data", "images": {split: count}, "input", "epochs", "classes",
         "splits", "prunable", "runs": [{"kind", "level", "sparsity", "seed", "out", "epochs", "best_epoch", "seconds",
         ...what `Judge.judge` returned}, ...], "start": what it returned of the model as it was given, "levels": what
-        `results.levels` returned, "chosen": what `results.choose` returned, "report"}`; also written to
+        `results.levels` returned, "chosen": what `results.choose` returned, "measured": what
+        `measuring.measure` returned, "report"}`; also written to
         `OUT/prune.json`.
 
     Raises:

@@ -7,9 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from classify_prune.papers.paper000.settings import Settings
-from run_tools.summaries import spread
-
 Seeds = Mapping[str, Mapping[str, Any]]
 
 
@@ -29,49 +26,6 @@ def accuracies(seeds: Seeds, *keys: str) -> tuple[list[float], list[float]]:
     """Accuracy on validation and on test over the seeds, of what was judged at some keys."""
     val, test = over(seeds, *keys, "val", "accuracy"), over(seeds, *keys, "test", "accuracy")
     return val, test
-
-
-def claims(seeds: Seeds, settings: Settings) -> list[dict[str, str]]:
-    """The paper's claims beside what is found: `[{"claim", "published", "ours"}]`, test accuracies in percent."""
-    level = "70" if 0.7 in settings.sparsity else f"{100 * settings.sparsity[0]:g}"
-    focus = f"{settings.focus:g}"
-    told = [
-        {
-            "claim": f"{level} % of the weights go by magnitude at little loss",
-            "published": "38.0 → 37.7 % (70 %)",
-            "ours": f"{_test(seeds, 'dense')} → {_test(seeds, 'magnitude', level)} %",
-        },
-        {
-            "claim": f"distinctiveness collapses at {focus}°",
-            "published": "38.0 → 31.7 % (10°)",
-            "ours": f"{_test(seeds, 'dense')} → {_test(seeds, 'tuned', f'{focus} {settings.merge}')} % "
-            f"({settings.merge}); {_test(seeds, 'tuned', f'{focus} least_squares')} % (least squares)",
-        },
-        {
-            "claim": f"the same at {focus}° without fine-tuning",
-            "published": "not given",
-            "ours": f"{_test(seeds, 'base')} → "
-            + ", ".join(
-                f"{_test(seeds, 'surgery', f'{focus} {rule}')} % ({rule.replace('_', ' ')})"
-                for rule in ("delete", "outgoing", "least_squares")
-            ),
-        },
-    ]
-    if over(seeds, "equal", focus):
-        told.append(
-            {
-                "claim": "magnitude beats distinctiveness (at equal cost, which the paper does not compare)",
-                "published": "not given",
-                "ours": f"cost of {focus}°: units {_test(seeds, 'tuned', f'{focus} {settings.merge}')} %; "
-                f"magnitude {_test(seeds, 'equal', focus, 'parameters')} % at equal parameters, "
-                f"{_test(seeds, 'equal', focus, 'macs')} % at equal multiply-adds",
-            }
-        )
-    return told
-
-
-def _test(seeds: Seeds, *keys: str) -> str:
-    return spread(accuracies(seeds, *keys)[1]) or "–"
 
 
 def story(seeds: Seeds) -> list[str]:

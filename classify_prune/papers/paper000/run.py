@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from classify_prune.papers.paper000 import findings, parts, why
+from classify_prune.papers.paper000 import parts, why
 from classify_prune.papers.paper000.settings import Settings
 from classify_prune.papers.paper000.study import Study
 from data_tools.store import open_store
@@ -21,15 +21,14 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
         settings: of the paper.
 
     Returns:
-        `{"seeds": {seed: what `one` returned}, "claims": what `findings.claims` returned}`.
+        `{"seeds": {seed: what `one` returned}}`.
 
     Raises:
         InputError: for data or settings that do not fit.
     """
     if open_store(data, "classification").content != "images":
         raise InputError(f"{data}, which holds features", "images", "give the images that they were made of")
-    found = {str(seed): one(Study(data, out / f"seed-{seed}", settings, seed)) for seed in settings.seeds}
-    return {"seeds": found, "claims": findings.claims(found, settings)}
+    return {"seeds": {str(seed): one(Study(data, out / f"seed-{seed}", settings, seed)) for seed in settings.seeds}}
 
 
 def one(study: Study) -> dict[str, Any]:

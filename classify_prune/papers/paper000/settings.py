@@ -23,7 +23,9 @@ class Settings:
     stored: str | None = option(None, help="size to which images of a folder are compiled; default: as they are")
     input: str | None = option(None, help="size of the network's images, WxH; default: as stored")
     widths: tuple[int, ...] | None = option(None, help="of ResNet-18: 4, one a stage, or 12; default: the published")
-    weights: Path | None = option(None, help="begin with these: torchvision's of ImageNet (.npz, .safetensors), .keras")
+    weights: Path | None = option(
+        None, help="begin with these: imagenet, which keras-hub downloads; torchvision's (.npz, .safetensors); .keras"
+    )
     standardise: Literal["none", "standard", "imagenet"] = option("none", help="inside the network; the paper: none")
     augment: LabelAugment | None = option(None, help="random changes of training images; the paper: none")
     epochs: int = option(50, help="of the base model, at most", minimum=1)

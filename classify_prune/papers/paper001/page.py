@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from classify_prune.papers import curves
+from classify_prune.papers import pages
 from classify_prune.papers.paper001 import published
-from data_tools.tables import grid
+from classify_prune.papers.turns import control_table, interval, plot, turns_table
 from run_tools.report import Report
 
 TURNS_NOTE = """Where two straight lines fitted to the mean validation accuracy part: the end of the first. In brackets
@@ -20,10 +20,6 @@ after every step. Band: ± one deviation of the seeds. Triangles: the inflection
 def page(report: Report, result: Mapping[str, Any]) -> None:
     """Adds the paper's sections."""
     seeds, settings = result["seeds"], result["settings"]
-    report.section("What was claimed, and what we find")
-    report.table(
-        ["claim", "paper", "ours"], [[claim["claim"], claim["published"], claim["ours"]] for claim in result["claims"]]
-    )
     _data(report, result)
     report.section("Base model")
     rows = [[seed, *_base(found)] for seed, found in seeds.items()]
@@ -38,15 +34,10 @@ def page(report: Report, result: Mapping[str, Any]) -> None:
     report.section("Table 4: inflection points")
     head, rows = turns_rows(result)
     report.table(head, rows, "Paper 001's Table 4 beside ours; FLOPs in the paper's convention.")
-    head, rows = curves.turns_table(result["turns"])
+    head, rows = turns_table(result["turns"])
     report.table(head, rows, TURNS_NOTE)
     report.section("The control: nothing removed, retrained")
-    rows = []
-    for seed, found in seeds.items():
-        control = found["control"]
-        test, val = control["test_accuracy"], control["val_accuracy"]
-        rows.append([seed, len(test) - 1, *(round(100 * value, 1) for value in (val[0], val[-1], test[0], test[-1]))])
-    report.table(["seed", "retrainings", "val % before", "val % after", "test % before", "test % after"], rows)
+    report.table(*control_table(seeds))
     if settings["stride"] > 1:
         report.text(
             f"Retrained after every {settings['stride']} units, not after each iteration of a method as in the paper."
@@ -91,7 +82,7 @@ def _figures(report: Report, result: Mapping[str, Any]) -> None:
     scales = {"units removed": 1.0, "FLOPs taken away": result["flops"] / result["settings"]["hidden"]}
     for split in ("test", "val"):
         told = {"test": "accuracy on test, %", "val": "accuracy on validation, %"}[split]
-        made = curves.plot(seeds, list(turns), f"{split}_accuracy", turns, scales, told)
+        made = plot(seeds, list(turns), f"{split}_accuracy", turns, scales, told)
         report.figure(made, FIGURE if split == "test" else "The same on validation, where the inflection is found.")
 
 
@@ -102,7 +93,7 @@ def turns_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
         units, reduced = published.TABLE4.get(name, (None, None))
         left = None if reduced is None else round(100 * (1 - reduced / published.BASE_FLOPS), 1)
         ours = round(100 * found["left"], 1)
-        rows.append([name, units, curves.interval(found), reduced, round(found["reduced"]), left, ours])
+        rows.append([name, units, interval(found), reduced, round(found["reduced"]), left, ours])
     head = ["method", "units, paper", "units, ours", "FLOPs taken away, paper", "ours", "% left, paper", "ours"]
     return head, rows
 
@@ -110,8 +101,5 @@ def turns_rows(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
 def text(result: Mapping[str, Any]) -> str:
     """The tables for a terminal."""
     head, rows = turns_rows(result)
-    more, values = curves.turns_table(result["turns"])
-    tables = ([head, *rows], [more, *values])
-    return "\n\n".join(
-        grid([["-" if cell is None else str(cell) for cell in row] for row in table]) for table in tables
-    )
+    more, values = turns_table(result["turns"])
+    return f"{pages.terminal(head, rows)}\n\n{pages.terminal(more, values)}"

@@ -10,16 +10,14 @@ import numpy as np
 
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
-from classify_prune.papers import curves
+from classify_prune.papers import turns as turning
 from classify_prune.papers.curves import Curves, Method
-from classify_prune.papers.paper001 import published
 from classify_prune.papers.paper001.settings import Settings
 from classify_prune.pruning import tuning
 from classify_prune.recipe import TrainConfig
 from data_tools.store import open_store
 from prune_tools import cost, distinctiveness, statistics
 from run_tools.errors import InputError
-from run_tools.summaries import spread
 
 LAYER = "dense_1"
 SIMILAR, COMPLEMENTARY = "most similar", "similar + complementary"
@@ -56,7 +54,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
 
     Returns:
         `{"splits": {split: vectors}, "shares": {class: [share of each split]}, "seeds": {seed: see `one`}, "flops": of
-        the base model as the paper counts, "turns": {method: see `curves.turn`}, "claims"}`.
+        the base model as the paper counts, "turns": {method: see `turns.turn`}}`.
 
     Raises:
         InputError: for data or settings that do not fit.
@@ -70,7 +68,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     seeds = {str(seed): one(data, out / f"seed-{seed}", settings, seed) for seed in settings.seeds}
     flops = next(iter(seeds.values()))["flops"]
     turns = {
-        name: curves.turn(seeds, name, settings.hidden, flops / settings.hidden, settings.samples)
+        name: turning.turn(seeds, name, settings.hidden, flops / settings.hidden, settings.samples)
         for name in methods(settings)
     }
     return {
@@ -82,7 +80,6 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
         "seeds": seeds,
         "flops": flops,
         "turns": turns,
-        "claims": claims(seeds, turns),
     }
 
 
@@ -152,20 +149,3 @@ def angles(model: Classifier, vectors: np.ndarray, centre: str) -> dict[str, Any
         "above": int((pairs > 165).sum()),
         "constant": int(np.isnan(np.diag(found)).sum()),
     }
-
-
-def claims(seeds: dict[str, Any], turns: dict[str, Any]) -> list[dict[str, str]]:
-    """What the paper claims and what was found, for `paper summary`."""
-    base = spread([found["base"]["test"]["accuracy"] for found in seeds.values()])
-    found = [{"claim": "test accuracy of 2048-500-11, %", "published": f"{published.BASE_TEST}", "ours": f"{base}"}]
-    for name, (units, _) in published.TABLE4.items():
-        if name in turns:
-            ours = f"{curves.interval(turns[name])}; {100 * turns[name]['left']:.0f} % of the work left"
-            claim = f"units removed before the inflection, {name}"
-            found.append({"claim": claim, "published": f"{units} of 500", "ours": ours})
-    named = [name for name in published.TABLE4 if name in turns]
-    order = sorted(named, key=lambda name: -turns[name]["x"])
-    best = max(turns, key=lambda name: turns[name]["x"])
-    ours = f"most first: {', '.join(order)}; of all: {best}"
-    found.append({"claim": "the most robust method", "published": "2 of 3 most similar", "ours": ours})
-    return found

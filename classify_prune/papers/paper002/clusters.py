@@ -38,10 +38,12 @@ def config_of(data: Path, settings: Settings, **changes: Any) -> ClusterConfig:
 
 def once(path: Path, make: Callable[[], dict[str, Any]], told: Progress) -> dict[str, Any]:
     """What a part found, made now or read from its file."""
-    if not path.is_file():
+
+    def made() -> dict[str, Any]:
         told(path.stem)
-        files.write_json(path, make())
-    return dict(files.read_json(path))
+        return make()
+
+    return files.once(path, made)
 
 
 def tables(data: Path, out: Path, settings: Settings, told: Progress) -> dict[str, Any]:

@@ -29,15 +29,20 @@ def curves(result: Mapping[str, Any]) -> Figure:
         numbers = np.arange(1, len(found["curve"]) + 1)
         train, val = (100 * np.array([row[index] for row in found["curve"]], float) for index in (0, 1))
         left.plot(numbers, train, color=colour, linewidth=0.7, linestyle=":")
-        left.plot(numbers, val, color=colour, label=label)
+        left.plot(numbers, val, color=colour, linewidth=1.2, label=label)
     left.set(xlabel="epoch", ylabel="accuracy, % (dotted: training)")
     left.legend(fontsize="x-small")
     for reading in ("of_total", "of_remaining"):
-        for amount, found in seed["cumulative"][reading].items():
-            numbers = np.arange(1, len(found["sparsities"]) + 1)
-            right.plot(numbers, 100 * np.array(found["sparsities"]), color=COLOURS[reading], label=None)
-            right.annotate(amount, (numbers[-1], 100 * found["sparsities"][-1]), fontsize="x-small")
-    right.set(xlabel="epoch", ylabel="zeros, % (blue: of all; red: of what remains)", ylim=(-2, 103))
+        for place, (amount, found) in enumerate(seed["cumulative"][reading].items()):
+            numbers, zeros = np.arange(1, len(found["sparsities"]) + 1), 100 * np.array(found["sparsities"])
+            shade = COLOURS[reading]
+            right.plot(numbers, zeros, color=shade, linewidth=1.0, label=NAMES[reading] if not place else None)
+            # All amounts of what remains end at nearly 100 %: they are told apart where they begin.
+            at = -1 if reading == "of_total" else min(1, len(zeros) - 1)
+            where = {"xytext": (-3, 2), "textcoords": "offset points", "ha": "right"}
+            right.annotate(amount, (numbers[at], zeros[at]), fontsize="x-small", color=shade, **where)
+    right.set(xlabel="epoch", ylabel="zeros in what is pruned, %", ylim=(-2, 103))
+    right.legend(fontsize="x-small", loc="lower right")
     return made
 
 
@@ -62,7 +67,7 @@ def pruned(result: Mapping[str, Any]) -> Figure:
             _line(right, [float(share) for share in shares], values, label, COLOURS[rule], style)
     dense = [seed["structured"]["dense"]["test"]["accuracy"] for seed in seeds]
     right.axhline(100 * statistics.mean(dense), color="k", linestyle="--", linewidth=0.8, label="all units, trained on")
-    right.set(xlabel="hidden units removed, share", title="whole units")
+    right.set(xlabel="hidden units removed, share", ylabel="test accuracy, %", title="whole units")
     for axis in (left, right):
         # The majority class is far below and would flatten everything: the table has it.
         probe = 100 * result["baselines"]["linear probe"]["test"]
@@ -90,6 +95,7 @@ def histograms(result: Mapping[str, Any], rule: str = "numbered") -> Figure:
         axis.bar(range(len(names)), numbers, color="C0" if title != "actual types" else "0.4")
         axis.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize="x-small")
         axis.set_title(title, fontsize="small")
+        axis.set_ylabel("test vectors", fontsize="small")
         axis.set_ylim(0, 1.05 * max(max(numbers) for _, numbers in shown))
     for axis in axes.flat[len(shown) :]:
         axis.set_axis_off()

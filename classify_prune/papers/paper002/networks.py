@@ -68,19 +68,17 @@ class Study:
         return self._kept(config, lambda: CumulativeTrainer(config, pruning))
 
     def _kept(self, config: TrainConfig, trainer: Callable[[], Trainer]) -> dict[str, Any]:
-        path = config.out / tuning.JUDGED
-        if path.is_file():
-            return dict(files.read_json(path))
-        print(f"paper 002, seed {self.seed}: {config.out.relative_to(self.out)}", flush=True)
-        trainer().fit()
-        keras.utils.clear_session()  # graphs of finished runs would pile up
-        rows = RunFolder(config.out).metrics()
-        found = self._judged(load_classifier(config.out / LAST)) | {
-            "curve": [[row.get("accuracy"), row.get("val_accuracy")] for row in rows],
-            "sparsities": [row["sparsity"] for row in rows if "sparsity" in row],
-        }
-        files.write_json(path, found)
-        return found
+        def made() -> dict[str, Any]:
+            print(f"paper 002, seed {self.seed}: {config.out.relative_to(self.out)}", flush=True)
+            trainer().fit()
+            keras.utils.clear_session()  # graphs of finished runs would pile up
+            rows = RunFolder(config.out).metrics()
+            return self._judged(load_classifier(config.out / LAST)) | {
+                "curve": [[row.get("accuracy"), row.get("val_accuracy")] for row in rows],
+                "sparsities": [row["sparsity"] for row in rows if "sparsity" in row],
+            }
+
+        return files.once(config.out / tuning.JUDGED, made)
 
     def _judged(self, model: Classifier) -> dict[str, Any]:
         kernels = {layer.name: layer.kernel for layer in model.layers if layer.name in (HIDDEN, HEAD)}
@@ -146,10 +144,8 @@ class Study:
 
     def _thinned(self, rule: str, share: float) -> dict[str, Any]:
         name = f"{rule.replace(' ', '-')}-{100 * share:g}"
-        path = self.out / name / "before.json"
-        if not path.is_file():
-            files.write_json(path, self._judged(self._smaller(rule, share)))
-        return {"before": dict(files.read_json(path)), "after": self._tuned(f"{name}/tuned", self._maker(rule, share))}
+        before = files.once(self.out / name / "before.json", lambda: self._judged(self._smaller(rule, share)))
+        return {"before": before, "after": self._tuned(f"{name}/tuned", self._maker(rule, share))}
 
     def _maker(self, rule: str, share: float) -> Callable[[], Classifier]:
         return lambda: self._smaller(rule, share)

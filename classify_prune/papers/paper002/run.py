@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from classify_prune.papers.paper002 import clusters, published
+from classify_prune.papers.paper002 import clusters
 from classify_prune.papers.paper002.networks import Study
 from classify_prune.papers.paper002.settings import Settings
 from classify_prune.recipe import Task
@@ -27,7 +27,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     Returns:
         `{"seeds": {seed: what `networks.Study.all` returned}, "clusters": `clusters.tables`, "choices":
         `clusters.choices`, "baselines": `clusters.trivial`, "types": training share of each type in 0–1, "vectors":
-        {"file", "width", "made_by"}, "identity": {"task", "classes"}, "claims"}`.
+        {"file", "width", "made_by"}, "identity": {"task", "classes"}}`.
 
     Raises:
         InputError: for data or settings that do not fit.
@@ -53,7 +53,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     found["seeds"] = {
         str(seed): Study(file, out / f"seed-{seed}", settings, task, seed).all() for seed in settings.seeds
     }
-    return {**found, "claims": claims(found, settings)}
+    return found
 
 
 def vectors_of(data: Path, out: Path, settings: Settings) -> Path:
@@ -77,41 +77,3 @@ def counts(store: Any) -> dict[str, int]:
     """Test vectors of each type, as Fig. 3's first histogram counts them."""
     task = store.task("type")
     return {name: int(count) for name, count in zip(task.class_names, task.counts("test"), strict=True)}
-
-
-def mean(values: list[float]) -> float:
-    """Of numbers."""
-    return sum(values) / len(values)
-
-
-def claims(found: dict[str, Any], settings: Settings) -> list[dict[str, str]]:
-    """The paper's claims beside what was found, for the table of all papers."""
-    seeds, amount = list(found["seeds"].values()), f"{settings.amounts[0]:g}"
-    base = mean([seed["base"][str(settings.epochs)]["test"]["accuracy"] for seed in seeds])
-    ours = {
-        reading: mean([seed["cumulative"][reading][amount]["test"]["accuracy"] for seed in seeds])
-        for reading in ("of_total", "of_remaining", "random")
-    }
-    probe = found["baselines"]["linear probe"]["test"]
-    plain, searched = (accuracy(found["choices"][name]) for name in ("all features", "genetic, paper"))
-    types = found["choices"]["all features"]["baselines"]
-    return [
-        {
-            "claim": "pruning a share of the weights after every epoch improves the network",
-            "published": f"4.11 → {published.TABLE4['0.2'][2]} % test",
-            "ours": f"{100 * base:.1f} → {100 * ours['of_total']:.1f} % ({amount} of all), "
-            f"{100 * ours['of_remaining']:.1f} % ({amount} of what remains), {100 * ours['random']:.1f} % (at random); "
-            f"a linear probe {100 * probe:.1f} %",
-        },
-        {
-            "claim": "fuzzy c-means tells types apart, and better in features a genetic algorithm chose",
-            "published": f"{published.TABLE5['10'][0]} → {published.GENETIC} % train",
-            "ours": f"{100 * plain:.1f} → {100 * searched:.1f} % test; majority class "
-            f"{100 * types['majority']['judged']:.1f} %, linear probe {100 * types['linear probe']['judged']:.1f} %",
-        },
-    ]
-
-
-def accuracy(result: dict[str, Any]) -> float:
-    """Test accuracy of a clustering by Hungarian names, mean over its rows."""
-    return mean([row["judged"]["hungarian"] for row in result["rows"]])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from classify_prune.papers import curves
+from classify_prune.papers import pages
 from classify_prune.papers.paper004 import published
-from data_tools.tables import grid
+from classify_prune.papers.turns import control_table, plot, turns_table
 from run_tools import figures
 from run_tools.report import Report
 from run_tools.summaries import spread
@@ -20,6 +20,8 @@ the interval of 95 % over seeds drawn anew. Explained: the part of one line's sq
 away; near 0 there is no turn."""
 FIGURE = """Fig. 4: accuracy over units removed from the dense layer, retrained after every step. Band: ± one deviation
 of the seeds. Triangles: where the curve turns on validation."""
+TRAINING = """Fig. 3: accuracy of the base model while it learns; each line is a seed. Training accuracy is that of
+images changed at random, with the weights of the moment, so it can lie below validation."""
 MERGES = """The published merge adds what goes into one unit to what goes into the other and drops what comes out of it.
 After tanh the sum of two inputs is not the sum of two outputs, and with |cos| opposite units cancel. Outgoing adds what
 comes out; project takes the multiple of the kept unit's output that is nearest to the removed one's, and its mean;
@@ -29,36 +31,26 @@ least squares refits what all kept units give to the next layer. Retraining foll
 def page(report: Report, result: Mapping[str, Any]) -> None:
     """Adds the paper's sections."""
     seeds = result["seeds"]
-    report.section("What was claimed, and what we find")
+    report.section("Fig. 1: labels")
     if result["task"] != "vehicle":
         report.text(
             "These data carry no vehicle ids: the network tells their classes apart, all of them, not ten vehicles."
         )
-    report.table(
-        ["claim", "paper", "ours"], [[claim["claim"], claim["published"], claim["ours"]] for claim in result["claims"]]
-    )
-    report.section("Fig. 1: labels")
     report.figure(_labels(result["histograms"]), "Fig. 1: images of each class, in all and in every split.")
     report.section("Table 1: learning rates")
     head, rows = rates_rows(result)
     report.table(head, rows, "Best validation accuracy in percent; test accuracy of the checkpoint of least loss.")
     report.section("Fig. 3: training")
-    report.figure(_training(seeds), "Fig. 3: accuracy of the base model while it learns; each line is a seed.")
+    report.figure(_training(seeds), TRAINING)
     report.section("Fig. 4: accuracy over removed units")
     report.text(MERGES)
     scale = {"units removed": 1.0}
     for split, told in (("test", "accuracy on test, %"), ("val", "accuracy on validation, %")):
-        made = curves.plot(seeds, list(result["turns"]), f"{split}_accuracy", result["turns"], scale, told)
+        made = plot(seeds, list(result["turns"]), f"{split}_accuracy", result["turns"], scale, told)
         report.figure(made, FIGURE if split == "test" else "The same on validation, where the turn is found.")
-    head, rows = curves.turns_table(result["turns"])
+    head, rows = turns_table(result["turns"])
     report.table(head, rows, TURNS_NOTE)
-    rows = []
-    for seed, found in seeds.items():
-        control = found["control"]
-        test, val = control["test_accuracy"], control["val_accuracy"]
-        rows.append([seed, len(test) - 1, *(round(100 * value, 1) for value in (val[0], val[-1], test[0], test[-1]))])
-    head = ["seed", "retrainings", "val % before", "val % after", "test % before", "test % after"]
-    report.table(head, rows, "The control: nothing removed, retrained.")
+    report.table(*control_table(seeds), "The control: nothing removed, retrained.")
     first, units = next(iter(seeds.values())), result["settings"]["widths"][-1]
     report.text(
         f"All {units} units cost {first['per_unit'] * units:,} of the network's {first['macs']:,} multiply-adds: what "
@@ -105,7 +97,5 @@ def _training(seeds: Mapping[str, Any]) -> Figure:
 
 def text(result: Mapping[str, Any]) -> str:
     """The tables for a terminal."""
-    tables = (rates_rows(result), curves.turns_table(result["turns"]))
-    return "\n\n".join(
-        grid([["-" if cell is None else str(cell) for cell in row] for row in [head, *rows]]) for head, rows in tables
-    )
+    tables = (rates_rows(result), turns_table(result["turns"]))
+    return "\n\n".join(pages.terminal(head, rows) for head, rows in tables)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from classify_prune.loading import load_classifier
-from classify_prune.papers import curves
+from classify_prune.papers import turns as turning
 from classify_prune.papers.curves import Curves, Method
 from classify_prune.papers.paper004 import published
 from classify_prune.papers.paper004.settings import Settings
@@ -17,16 +17,14 @@ from data_tools.store import open_store
 from prune_tools import cost
 from run_tools.errors import InputError
 from run_tools.folder import RunFolder
-from run_tools.summaries import spread
 
 LAYER = "dense_1"
-PUBLISHED = "published: incoming, |cos|"
 CHARTED = ("epoch", "accuracy", "val_accuracy", "loss", "val_loss")
 
 
 def methods(settings: Settings) -> dict[str, Method]:
     """The published way, and what it lacks."""
-    found = {PUBLISHED: Method("most_parallel", "incoming", "none")}
+    found = {published.MERGE: Method("most_parallel", "incoming", "none")}
     if settings.extra:
         found["outgoing"] = Method("most_similar", "outgoing", "none")
         # Centred, and either sign: what is left of a unit is then a multiple of another one and a constant.
@@ -46,7 +44,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
 
     Returns:
         `{"task", "histograms": {split: {class: images}}, "seeds": {seed: see `one`}, "turns": {method: see
-        `curves.turn`}, "claims"}`; the split "all" is all of them together.
+        `turns.turn`}}`; the split "all" is all of them together.
 
     Raises:
         InputError: for data or settings that do not fit.
@@ -62,7 +60,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     seeds = {str(seed): one(data, out / f"seed-{seed}", settings, seed, name, classes) for seed in settings.seeds}
     units = settings.widths[-1]
     per_unit = next(iter(seeds.values()))["per_unit"]
-    turns = {way: curves.turn(seeds, way, units, per_unit, settings.samples) for way in methods(settings)}
+    turns = {way: turning.turn(seeds, way, units, per_unit, settings.samples) for way in methods(settings)}
     return {
         "task": name,
         "histograms": {
@@ -70,7 +68,6 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
         },
         "seeds": seeds,
         "turns": turns,
-        "claims": claims(seeds, turns, units),
     }
 
 
@@ -129,24 +126,3 @@ def one(data: Path, out: Path, settings: Settings, seed: int, task: str, classes
 def log(config: TrainConfig) -> list[dict[str, Any]]:
     """The epochs of a training."""
     return [row for row in RunFolder(config.out).metrics() if "val_accuracy" in row]
-
-
-def claims(seeds: dict[str, Any], turns: dict[str, Any], units: int) -> list[dict[str, str]]:
-    """What the paper claims and what was found, for `paper summary`."""
-    base = spread([found["base"]["test"]["accuracy"] for found in seeds.values()])
-    mean = {
-        rate: sum(found["rates"][rate]["best_val"] for found in seeds.values())
-        for rate in next(iter(seeds.values()))["rates"]
-    }
-    found = turns[PUBLISHED]
-    told = "units of 84 that go before test accuracy falls"
-    others = "; ".join(f"{name} {curves.interval(turn)}" for name, turn in turns.items() if name != PUBLISHED)
-    return [
-        {"claim": "test accuracy of LeNet-5, %", "published": f"{published.BASE_TEST:g}", "ours": f"{base}"},
-        {"claim": "best learning rate", "published": "0.01", "ours": max(mean, key=lambda rate: mean[rate])},
-        {
-            "claim": told,
-            "published": f"about {published.FLAT}",
-            "ours": f"{curves.interval(found)} of {units} (published merge); {others}",
-        },
-    ]

@@ -18,7 +18,7 @@ from yolo_prune.trainer import Trainer
 
 # Eight kernels of four channels: 3·3·3·4 = 108 and seven of 3·3·4·4 = 144 weights.
 TOTAL = 108 + 7 * 144
-TRAINING = {"stages": (Stage("all", 3, 1e-2, warmup=0),), "anchors": "voc", "images_every": 100}
+TRAINING = {"stages": (Stage("all", 3, 1e-2, warmup=0),), "anchors": "voc"}
 
 
 def weights_of(path):
@@ -65,7 +65,7 @@ def watched(trainer, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, {"ema": 0.9}, {"accumulate": 2}])
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "accumulate": 2}])
 def test_zeros_are_exact_after_every_step_and_in_what_is_saved(config, dense, monkeypatch, changes):
     chosen = config(training={**TRAINING, **changes})
     trainer = Trainer(chosen, verbose=0)
@@ -96,11 +96,10 @@ def test_zeros_are_exact_after_every_step_and_in_what_is_saved(config, dense, mo
     [({}, {"ema": 0.9, "weight_decay": 0.01}), ({"schedule": "cubic", "every": 1, "recalibrate": 2}, {})],
     ids=["held", "curve"],
 )
-def test_a_training_cut_off_ends_like_one_that_was_not(config, train_cut_off, pruning, training):
+def test_a_training_cut_off_ends_like_one_that_was_not(config, train_leaving, pruning, training):
     training = {**TRAINING, **training}
     whole, cut = config("whole", training, **pruning), config("cut", training, **pruning)
-    Trainer(whole, verbose=0).fit()
-    train_cut_off(cut, 2)
+    train_leaving(Trainer(whole, verbose=0), cut.out, 2)
     state = read_json(cut.out / "state.json")
     assert state["epoch"] == 2 and masks_of(cut.out / state["checkpoint"]).is_file()
     Trainer(cut, verbose=0).fit()

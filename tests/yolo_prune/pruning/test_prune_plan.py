@@ -1,5 +1,6 @@
 """Which trainings a pruning runs, from where, and what it refuses before the first."""
 
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -180,6 +181,7 @@ def test_two_percent_keeps_the_answers_and_wrong_masks_do_not(make_detector, sma
         ("--sparsity .5 --splits val tests", "split 'tests'"),
         ("--sparsity .5 --input 100x64", "image size 100x64"),
         ("--sparsity .5 --method distinctivness", "magnitude"),
+        ("--sparsity .5 --runtimes tflite", "tflite"),
         ("--sparsity .5 --model missing", "missing: no such file"),
         ("--sparsity .5 --model FARM", "a detector of cat, dog"),
     ],
@@ -196,9 +198,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(small_h5, small_model, make_de
     assert not (tmp_path / "out").exists()
 
 
-# Seven levels, two more seeds of two of them, a dense one a seed, two controls of two levels; five levels, two more
-# seeds of one, a dense one a seed, three controls of one.
-SHIPPED = {"magnitude": 7 + 2 * 2 + 3 + 2 * 2, "distinctiveness": 5 + 2 + 3 + 3}
+# Levels, more seeds of some, a dense one a seed, controls.
+SHIPPED = {
+    "kitti_tiny_magnitude": 7 + 2 * 2 + 3 + 2 * 2,
+    "kitti_tiny_distinctiveness": 5 + 2 + 3 + 2 * 5,
+    "kitti_tiny_combined": 5 + 1,
+    "kitti_tiny_pruned": 1 + 1,
+}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "prune").glob("*.yaml")), ids=lambda path: path.stem)
@@ -206,10 +212,12 @@ def test_shipped_configs_make_trainings(small_h5, make_detector, tmp_path, path)
     assert f"# yolo-prune prune --config configs/prune/{path.name} " in path.read_text()
     make_detector(widths=(64,) * 8).save(tmp_path / "wide.keras")
     options = config.load(PruneConfig, path, model=tmp_path / "wide.keras", data=small_h5, out=tmp_path, input="128x64")
+    if options.teacher is not None:
+        options = dataclasses.replace(options, teacher=options.model)
     runs = METHODS[options.method].plan(options, Subject.of(options))
     for run in runs:
         Trainer(run.config)
-    assert len(runs) == SHIPPED[options.method] and len({run.config.out for run in runs}) == len(runs)
+    assert len(runs) == SHIPPED[path.stem] and len({run.config.out for run in runs}) == len(runs)
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ import pytest
 
 from data_tools.store import open_store
 from prune_tools import cost
+from prune_tools.export import Choices
 from prune_tools.mask_set import Masks
 from run_tools.callbacks import JsonLines
 from run_tools.folder import RunFolder
-from yolo_prune import verbs
+from yolo_prune import export, verbs
 from yolo_prune.class_map import class_set, lookup_of
 from yolo_prune.cli import main
 from yolo_prune.detector import YoloV2
@@ -23,13 +24,16 @@ from yolo_prune.evaluation import bootstrap
 from yolo_prune.models import load_detector
 from yolo_prune.options import EvaluateConfig
 from yolo_prune.predict import predictions, truths
+from yolo_prune.pruning import results
 from yolo_prune.pruning.judging import load_detections, save_detections
 from yolo_prune.records import Detections
 
 TOTAL = 108 + 7 * 144
 LEVELS = (0.3, 0.6)
 WORDS = ["--sparsity", ".3", ".6", "--epochs", "2", "--learning-rate", "1e-2", "--batch-size", "4", "--ema", ".9"]
-WORDS += ["--seeds", "0", "1", "--seed-sparsity", ".6", "--bootstrap", "50", "--pictures", "2"]
+LAST = ["--seeds", "0", "1", "--seed-sparsity", ".6", "--bootstrap", "50", "--pictures", "2"]
+LAST += ["--runtimes", "compressed"]
+WORDS += LAST
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -37,7 +41,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 def prune(model, data, out, *words):
     """The command's exit code, and its result."""
     result = out.parent / "R.json"
-    code = main(["prune", "--model", str(model), "--data", str(data), "--out", str(out), *words, "--json", str(result)])
+    (out.parent / "train.yaml").write_text("train: {images_every: 0}\n")
+    words = ["--config", out.parent / "train.yaml", "--model", model, "--data", data, "--out", out, *words]
+    code = main(["prune", *map(str, words), "--json", str(result)])
     return code, json.loads(result.read_text()) if code == 0 else None
 
 
@@ -171,6 +177,7 @@ def test_the_report_and_tensorboard(finished):
         "Result",
         "AP50 over what is pruned",
         "Where the zeros are",
+        "Exported forms",
         "Detections, dense and pruned",
         "The trainings",
     ):
@@ -184,16 +191,43 @@ def test_the_report_and_tensorboard(finished):
     assert {"sparsity/all", "sparsity/conv_3/kernel"} <= set(events.Tags()["tensors"])
 
 
-def test_what_is_finished_is_not_run_again(finished, dense, small_h5, monkeypatch, capsys):
+def test_the_table_of_the_exported_forms(finished, small_h5):
+    out, result, _, _ = finished
+    chosen = results.shown(result)
+    name = f"pruned, {100 * chosen['sparsity']:.4g} % zero"
+    rows = {(row["model"], row["format"]): row for row in result["measured"]["rows"]}
+    forms = ("compressed, 8-bit codebooks", "compressed, exact")
+    assert list(rows) == [(model, form) for model in ("dense", name) for form in forms]
+    for (model, form), row in rows.items():
+        assert row["zeros_kept"] == (1.0 if model == name else None) and row["zip_bytes"] > 0
+        assert row["exact"] or form != "compressed, exact"
+    exact = rows[name, "compressed, exact"]
+    # The file that `export` writes of that level.
+    made = exported(Path(chosen["out"]), out.parent / "exported")
+    assert exact["bytes"] == made["bytes"] < rows["dense", "compressed, exact"]["bytes"]
+    assert max(exact["max_difference"], made["max_difference"]) < 1e-5
+    page = (out / "report.html").read_text()
+    for told in (f"{exact['bytes'] / 1e6:.3f}", "MB as zip", "median ms", "zeros kept", "no sparse kernels"):
+        assert told in page
+
+
+def exported(run, out):
+    """What `export` tells of the exact compressed form of a run."""
+    return export.export(load_detector(run), out, ["compressed"], choices=Choices(bits=0))["compressed"]
+
+
+def test_what_is_finished_is_not_run_again(finished, dense, small_h5, unseen, monkeypatch, capsys):
     out, result, _, _ = finished
     monkeypatch.setattr(YoloV2, "fit", lambda *_, **__: pytest.fail("a finished training was run again"))
     monkeypatch.setattr("yolo_prune.pruning.judging.predictions", lambda *_, **__: pytest.fail("judged again"))
+    monkeypatch.setattr("prune_tools.comparison.compare", lambda *_, **__: pytest.fail("measured again"))
     code, again = prune(dense, small_h5, out, *WORDS)
     assert code == 0 and again == result
     shown = capsys.readouterr().out
     assert "run 6 of 6: pruned, level 2, 60.04 %, seed 1" in shown and "against the dense model" in shown
     # Fewer levels and another tolerance are the same pruning; more epochs are not.
-    code, fewer = prune(dense, small_h5, out, "--sparsity", ".3", *WORDS[3:-9], "--bootstrap", "50", "--tolerance", "1")
+    fewer = [*WORDS[3 : -len(LAST)], "--bootstrap", "50", "--tolerance", "1"]
+    code, fewer = prune(dense, small_h5, out, "--sparsity", ".3", *fewer)
     assert code == 0 and len(fewer["runs"]) == 2 and fewer["chosen"]["sparsity"] == pytest.approx(0.3, abs=1e-3)
     assert prune(dense, small_h5, out, *WORDS, "--epochs", "3")[0] == 2
     error = capsys.readouterr().err

@@ -28,6 +28,10 @@ def test_gains_are_against_the_dense_one_in_the_same_format(measured):
     assert found["keep 0.5", "LiteRT"] == (4, 3)
     assert found["keep 0.5", "packed"] == (3, None)
     assert measuring.fastest(measured) == "LiteRT"
+    assert measuring.rows(measured)[1][4:] == [
+        ["keep 0.5", "LiteRT", "2.00 (3.00×)", "0.00 (4.00×)"],
+        ["keep 0.5", "packed", "-", "0.00 (3.00×)"],
+    ]
     assert measuring.fastest({"gains": [each for each in measured["gains"] if each["format"] == "packed"]}) is None
 
 
@@ -41,7 +45,7 @@ def test_axes_and_words(measured):
     pruned, control = entry("pruned", 0, 480, 1234), entry("l1", 0, 500, 999)
     macs, parameters, latency = structure_page._axes(result)
     assert (macs.value(pruned), parameters.value(pruned), latency.value(pruned)) == (48, 1234, 2.0)
-    assert latency.value(control) is None and latency.label.endswith("LiteRT")
+    assert latency.value(control) is None and latency.label.endswith("LiteRT; dense 6")
     assert len(structure_page._axes({**result, "measured": None})) == 2
     assert results.amount_heads(result) == ["multiply-adds", "parameters"]
     assert results.amount(result, pruned) == "48 % of the multiply-adds"

@@ -31,7 +31,9 @@ pytestmark = pytest.mark.timeout(900)
 def prune(model, data, out, *words):
     """The command's exit code, and its result."""
     result = out.parent / "R.json"
-    code = main(["prune", "--model", str(model), "--data", str(data), "--out", str(out), *words, "--json", str(result)])
+    (out.parent / "train.yaml").write_text("train: {images_every: 0}\n")
+    words = ["--config", out.parent / "train.yaml", "--model", model, "--data", data, "--out", out, *words]
+    code = main(["prune", *map(str, words), "--json", str(result)])
     return code, json.loads(result.read_text()) if code == 0 else None
 
 
@@ -154,7 +156,7 @@ def test_the_report(finished):
     assert small["smaller"] == gains["dense", "compressed, exact"]["bytes"] / small["bytes"] > 1
 
 
-def test_what_is_finished_is_not_run_again(finished, small_model, small_h5, monkeypatch, capsys):
+def test_what_is_finished_is_not_run_again(finished, small_model, small_h5, unseen, monkeypatch, capsys):
     out, result, _ = finished
     for name in ("yolo_prune.detector.YoloV2.fit", "yolo_prune.pruning.judging.predictions"):
         monkeypatch.setattr(name, lambda *_, **__: pytest.fail("run again"))
@@ -170,7 +172,7 @@ def test_what_is_finished_is_not_run_again(finished, small_model, small_h5, monk
     assert "with another config (surgery" in error and error.count("\n") == 1
 
 
-def test_a_level_is_a_model_for_masks(finished, small_h5, tmp_path, fits):
+def test_a_level_is_a_model_for_masks(finished, small_h5, tmp_path, unseen, fits):
     """Structure first, then masks: `--method magnitude` on a pruned level."""
     out, result, _ = finished
     level = out / "pruned/keep-0.4/seed-0"
