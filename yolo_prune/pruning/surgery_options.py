@@ -16,12 +16,14 @@ class SurgeryOptions:
     """How channels are chosen and cut.
 
     Attributes:
-        score: what ranks the channels: the damage predicted for the layers that read them ("damage", "residual"), or
-            one of the scores to compare with, see `prune_tools.budget.choose`.
+        score: what ranks the channels: the damage predicted for the layers that read them, with all that stay standing
+            in ("residual") or the most similar one ("damage"); or one of the scores to compare with, see
+            `prune_tools.budget.choose`.
         scope: "global": one budget for all layers together; "uniform": every layer keeps the same fraction.
         merge: what the next layers get for the channels that go, see docs/surgery.md.
         control_merge: likewise of the controls l1 and random, which are published without compensation.
-        multiple: widths are multiples of it; odd widths can be slower than the dense network.
+        multiple: widths are multiples of it; odd widths can be slower than the dense network. First layers are narrow
+            and work on the largest maps: with 16, one of 16 channels could not be cut at all.
         control_multiple: likewise of the controls. The same fraction of every layer misses a budget by far where widths
             come in coarse steps, and controls are there for equal multiply-adds, not for speed.
         floor: least fraction of each layer's channels that is kept, in 0–1.
@@ -32,11 +34,11 @@ class SurgeryOptions:
         recalibrate: batches of these whose statistics batch-norm takes over after the cut; 0: none.
     """
 
-    score: Score = "damage"
+    score: Score = "residual"
     scope: Literal["global", "uniform"] = "global"
     merge: Merge = "least_squares"
     control_merge: Merge = "delete"
-    multiple: int = 16
+    multiple: int = 8
     control_multiple: int = 1
     floor: float = 0.1
     exclude: tuple[str, ...] = ()
