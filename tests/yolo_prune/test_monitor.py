@@ -127,6 +127,7 @@ def test_pictures_show_truth_above_prediction(store, lookup, tmp_path):
     callback = Pictures(tmp_path, store, "val", lookup, MERGED.names, every=5, count=2)
     callback.set_model(Oracle([expected[0], expected[3]]))
     callback.on_epoch_end(3)
+    Pictures(tmp_path, store, "val", lookup, MERGED.names, every=0).on_epoch_end(0)
     assert not list(tmp_path.iterdir())
     callback.on_epoch_end(5)
     # Two of four images, spread over the split: the first and the last.

@@ -15,6 +15,7 @@ MERGED = class_set("merged")
 @pytest.mark.parametrize(
     ("validated", "every", "chosen"),
     [
+        ([1, 2, 3], 0, set()),  # none
         # Stretches of ten epochs, 1-10, 11-20, 21-30: the first validation in each, and the last one.
         ([5, 10, 15, 20, 23], 10, {5, 15, 23}),
         ([1, 2, 3], 1, {1, 2, 3}),
