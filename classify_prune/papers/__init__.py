@@ -7,6 +7,7 @@ A package `paperNNN` in this one is a paper, and its number becomes a verb by it
   fields have a meaning to the frame: `stored`, the size to which the images of a folder are compiled, and `seeds`.
 - `published.py`: `TITLE`, the printed numbers with their table or figure, and `READINGS`, `pages.Reading`s in a tuple.
 - `run.py`: `run(data, out, settings) -> dict`, what was found, as JSON holds it; it goes on where it was cut off.
+  "tested" in it says how many test inputs were judged, where these are not all of the file's.
 - `claims.py`: `claims(result)`, a list of `{"claim", "published", "ours"}`, short texts for the report and the table of
   `paper summary`.
 - `page.py`: `page(report, result)`, which adds sections to a `run_tools.report.Report`, and `text(result) -> str` for

@@ -109,7 +109,11 @@ def summary(options: SummaryConfig) -> dict[str, Any]:
         found = files.read_json(path)
         common = {name: found[name] for name in ("paper", "title", "quick")} | {"data": found["data"]["source"]}
         data = found["data"]
-        common |= {"content": data["content"], "tested": data["images"]["test"], "seeds": len(found["seeds"])}
+        common |= {
+            "content": data["content"],
+            "tested": found.get("tested", data["images"]["test"]),
+            "seeds": len(found["seeds"]),
+        }
         claims = registry.part(found["paper"], "claims").claims(found)
         rows += [((found["paper"], place), {**common, **claim}) for place, claim in enumerate(claims)]
     return {"rows": [row for _, row in sorted(rows, key=lambda row: row[0])]}

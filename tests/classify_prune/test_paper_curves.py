@@ -93,7 +93,7 @@ def test_result_of_paper004(paper004):
     assert result["task"] == "type" and result["histograms"]["all"] == {"across": 20, "down": 20, "plain": 20}
     (found,) = result["seeds"].values()
     assert list(found["rates"]) == ["0.01", "0.001"] and len(found["training"]) == 2
-    assert found["per_unit"] == 4 + 3
+    assert found["per_unit"] == 4 + 3 and result["tested"] == 12
     assert len(found["curves"]) == 5
     assert all(curve["removed"] == [0, 2, 4, 6, 8, 10, 11] for curve in found["curves"].values())
     told = [claim["ours"] for claim in result["claims"]]

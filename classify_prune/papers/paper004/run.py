@@ -43,8 +43,8 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
         settings: of the paper.
 
     Returns:
-        `{"task", "histograms": {split: {class: images}}, "seeds": {seed: see `one`}, "turns": {method: see
-        `turns.turn`}}`; the split "all" is all of them together.
+        `{"task", "tested": test images of its classes, "histograms": {split: {class: images}}, "seeds": {seed: see
+        `one`}, "turns": {method: see `turns.turn`}}`; the split "all" is all of them together.
 
     Raises:
         InputError: for data or settings that do not fit.
@@ -63,6 +63,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     turns = {way: turning.turn(seeds, way, units, per_unit, settings.samples) for way in methods(settings)}
     return {
         "task": name,
+        "tested": int(counts["test"].sum()),
         "histograms": {
             split: dict(zip(task.class_names, count.tolist(), strict=True)) for split, count in histograms.items()
         },
