@@ -166,8 +166,11 @@ def test_every_kind_of_layer_is_timed():
     model = keras.Model(x, layers.Dense(2, name="out")(layers.Flatten()(y)))
     found = Latencies.measured(Graph(model), calls=1, parts=(0.5, 1))
     assert found.layers == ["conv", "grouped", "depthwise", "separable", "up", "out"]
-    removals = budget.choose(model, score="l1", milliseconds=0.9 * found.grids[:, -1, -1].sum(), latencies=found)
-    assert removals.reached["milliseconds"] <= 0.9 * found.grids[:, -1, -1].sum()
+    assert (found.grids > 0).all()
+    # What such small layers take is noise, by which half of the channels may take as long as all of them.
+    ideal = Latencies(found.layers, np.tile(np.outer(found.parts, found.parts), (6, 1, 1)), found.parts)
+    removals = budget.choose(model, score="l1", milliseconds=0.9 * 6, latencies=ideal)
+    assert removals.reached["milliseconds"] <= 0.9 * 6
 
 
 def test_a_table_of_another_model_and_an_unknown_size_are_told():
