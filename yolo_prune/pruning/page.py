@@ -64,6 +64,8 @@ ZEROS_NOTE = """Zeros alone make no file smaller and no network faster: a SavedM
 hold and multiply them as they do other numbers. Smaller files come from compressed or sparse formats, speed from
 removing whole channels."""
 
+RUNS_NOTE = "Sparsity is that of the kernels under masks, counted in the saved model and checked against the masks."
+
 
 def write(options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[str, Any]) -> Path:
     """Writes `report.html`, and its curves as pictures beside it.
@@ -85,11 +87,8 @@ def write(options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[
     _forms(report, result)
     if options.pictures:
         pictures(report, options, subject, judge, result)
-    _runs(report, options, result)
-    origin(report, command("prune", options))
-    path = options.out / "report.html"
-    report.write(path)
-    return path
+    head = ["sparsity", "non-zero", "multiply-adds with a non-zero"]
+    return close(report, options, result, head, _sparse, RUNS_NOTE)
 
 
 def begin(title: str, options: PruneConfig, subject: Subject, result: Mapping[str, Any]) -> Report:
@@ -207,14 +206,39 @@ def pictures(report: Report, options: PruneConfig, subject: Subject, judge: Judg
         report.image(grid(cells, columns=1, titles=("truth", *sets)), view.ids[index])
 
 
-def _runs(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> None:
+def _sparse(run: Mapping[str, Any]) -> list[Any]:
+    return [f"{100 * run['sparsity']:.4g} %", run["nonzero"], run["macs_nonzero"]]
+
+
+def close(
+    report: Report,
+    options: PruneConfig,
+    result: Mapping[str, Any],
+    head: list[str],
+    told: Callable[[Mapping[str, Any]], list[Any]],
+    note: str = "",
+) -> Path:
+    """The page's end: all trainings, and where the numbers come from; writes it.
+
+    Args:
+        report: the page.
+        options: of the verb.
+        result: of `verb.prune`, but for the report.
+        head: what the columns of `told` are.
+        told: of a run, beside its folder, epochs and minutes.
+        note: below the table of the trainings.
+
+    Returns:
+        The page's path.
+    """
     report.section("The trainings")
     body = []
     for run in result["runs"]:
         best = None if run["best_epoch"] is None else run["best_epoch"] + 1
         folder = str(Path(run["out"]).relative_to(options.out))
-        body.append([folder, f"{100 * run['sparsity']:.4g} %", run["nonzero"], run["macs_nonzero"], run["epochs"], best,
-                     round(run["seconds"] / 60, 1)])  # fmt: skip
-    head = ["run folder", "sparsity", "non-zero", "multiply-adds with a non-zero", "epochs", "best", "minutes"]
-    note = "Sparsity is that of the kernels under masks, counted in the saved model and checked against the masks."
-    report.table(head, body, note)
+        body.append([folder, *told(run), run["epochs"], best, round(run["seconds"] / 60, 1)])
+    report.table(["run folder", *head, "epochs", "best", "minutes"], body, note)
+    origin(report, command("prune", options))
+    path = options.out / "report.html"
+    report.write(path)
+    return path

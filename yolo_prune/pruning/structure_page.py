@@ -8,11 +8,11 @@ import numpy as np
 
 from prune_tools import comparison
 from run_tools.report import Report
-from yolo_prune.experiments.pages import command, origin, write_figure
+from yolo_prune.experiments.pages import write_figure
 from yolo_prune.pruning import measuring, results
 from yolo_prune.pruning.judging import Judge
 from yolo_prune.pruning.options import PruneConfig
-from yolo_prune.pruning.page import Axis, begin, curves, pictures, tables
+from yolo_prune.pruning.page import Axis, begin, close, curves, pictures, tables
 from yolo_prune.pruning.plan import DENSE, PRUNED, Subject
 
 if TYPE_CHECKING:
@@ -72,11 +72,7 @@ def write(options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[
     _widths(report, options, result)
     if options.pictures:
         pictures(report, options, subject, judge, result)
-    _runs(report, options, result)
-    origin(report, command("prune", options))
-    path = options.out / "report.html"
-    report.write(path)
-    return path
+    return close(report, options, result, ["multiply-adds", "parameters", "channels"], _widths_of)
 
 
 def _axes(result: Mapping[str, Any]) -> list[Axis]:
@@ -201,13 +197,6 @@ def width_bars(before: Mapping[str, int], levels: Mapping[str, Mapping[str, int]
     return figure
 
 
-def _runs(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> None:
-    report.section("The trainings")
-    body = []
-    for run in result["runs"]:
-        best = None if run["best_epoch"] is None else run["best_epoch"] + 1
-        folder = str(Path(run["out"]).relative_to(options.out))
-        channels = " ".join(map(str, run["cut"]["widths"]["after"].values())) if run["kind"] != DENSE else "as given"
-        body.append([folder, run["macs"], run["parameters"], channels, run["epochs"], best,
-                     round(run["seconds"] / 60, 1)])  # fmt: skip
-    report.table(["run folder", "multiply-adds", "parameters", "channels", "epochs", "best", "minutes"], body)
+def _widths_of(run: Mapping[str, Any]) -> list[Any]:
+    channels = " ".join(map(str, run["cut"]["widths"]["after"].values())) if run["kind"] != DENSE else "as given"
+    return [run["macs"], run["parameters"], channels]

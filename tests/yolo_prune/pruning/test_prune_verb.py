@@ -16,9 +16,9 @@ from prune_tools.export import Choices
 from prune_tools.mask_set import Masks
 from run_tools.callbacks import JsonLines
 from run_tools.folder import RunFolder
+from tests.yolo_prune.pruning.prune_command import prune
 from yolo_prune import export, verbs
 from yolo_prune.class_map import class_set, lookup_of
-from yolo_prune.cli import main
 from yolo_prune.detector import YoloV2
 from yolo_prune.evaluation import bootstrap
 from yolo_prune.models import load_detector
@@ -36,15 +36,6 @@ LAST += ["--runtimes", "compressed"]
 WORDS += LAST
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-
-
-def prune(model, data, out, *words):
-    """The command's exit code, and its result."""
-    result = out.parent / "R.json"
-    (out.parent / "train.yaml").write_text("train: {images_every: 0}\n")
-    words = ["--config", out.parent / "train.yaml", "--model", model, "--data", data, "--out", out, *words]
-    code = main(["prune", *map(str, words), "--json", str(result)])
-    return code, json.loads(result.read_text()) if code == 0 else None
 
 
 @pytest.fixture(scope="module")

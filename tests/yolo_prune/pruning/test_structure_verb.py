@@ -12,8 +12,8 @@ from prune_tools import cost, statistics, surgery
 from prune_tools.merge import RULES
 from run_tools import config as configs
 from run_tools.checkpoint import Checkpoint
+from tests.yolo_prune.pruning.prune_command import prune
 from yolo_prune import verbs
-from yolo_prune.cli import main
 from yolo_prune.detector import YoloV2
 from yolo_prune.models import load_model
 from yolo_prune.options import EvaluateConfig
@@ -26,15 +26,6 @@ WORDS += ["--controls", "dense", "l1", "--control-keep", ".4", "--seeds", "0", "
 WORDS += ["--epochs", "1", "--batch-size", "6", "--bootstrap", "20", "--pictures", "1", "--runtimes", "compressed"]
 
 pytestmark = pytest.mark.timeout(900)
-
-
-def prune(model, data, out, *words):
-    """The command's exit code, and its result."""
-    result = out.parent / "R.json"
-    (out.parent / "train.yaml").write_text("train: {images_every: 0}\n")
-    words = ["--config", out.parent / "train.yaml", "--model", model, "--data", data, "--out", out, *words]
-    code = main(["prune", *map(str, words), "--json", str(result)])
-    return code, json.loads(result.read_text()) if code == 0 else None
 
 
 @pytest.fixture(scope="module")
