@@ -45,8 +45,10 @@ class Batches(Feed):
         rotation: tuple[Sequence[tuple[int, int]], int] | None = None,
         repeats: np.ndarray | None = None,
         mix_until: float = math.inf,
+        share: tuple[int, int] = (0, 1),
     ):
         super().__init__(samples.split, batch_size, shuffle, seed, workers, count, repeats)
+        self._share = _share(share, batch_size, shuffle and count >= batch_size)
         self.image_size = image_size
         self.sizes, self._every = rotation or ((image_size,), 1)
         self.max_boxes = max_boxes
@@ -58,7 +60,7 @@ class Batches(Feed):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         epoch = self.epoch
-        chosen, visits = (part[self._range(index)] for part in self._permutation(epoch))
+        chosen, visits = (part[self._range(index)][self._share] for part in self._permutation(epoch))
         size, mix = self._size(epoch, index), epoch < self._mix_until
         images = self._buffers.take()[: len(chosen) * math.prod(size) * 3].reshape(len(chosen), *size, 3)
         labels = np.zeros((len(chosen), self.max_boxes, self.columns), np.float32)
@@ -102,6 +104,7 @@ def batches(
     weights: np.ndarray | None = None,
     repeats: np.ndarray | None = None,
     mix_until: float = math.inf,
+    share: tuple[int, int] = (0, 1),
 ) -> Batches:
     """Batches of images and true boxes for `fit`.
 
@@ -125,6 +128,8 @@ def batches(
         repeats: how often each image of the split is drawn, against others, (n,) above 0: with shuffling an epoch has
             as many images as ever, some of them more than once and others not always.
         mix_until: the first epoch without mosaic and mix-up.
+        share: (i, n) for the i-th of n processes, from 0, that put each batch together: only its n-th part of the
+            images is read and yielded. Which images a batch holds does not depend on it.
 
     Returns:
         A `keras.utils.PyDataset` of `(images, true_boxes)`: float32 RGB in 0–1 (n, H, W, 3), and float32
@@ -132,7 +137,7 @@ def batches(
         weights a sixth column holds them.
 
     Raises:
-        InputError: for a bad file, split, size, class map or augmentation.
+        InputError: for a bad file, split, size, class map or augmentation, or batches that cannot be shared.
     """
     store = open_store(path, "detection") if not hasattr(path, "splits") else path
     view = store[split]
@@ -169,7 +174,20 @@ def batches(
         rotation=([_input_size(size) for size in sizes], sizes_every) if sizes else None,
         repeats=None if repeats is None else repeats[:count],
         mix_until=mix_until,
+        share=share,
     )
+
+
+def _share(share: tuple[int, int], batch_size: int, whole: bool) -> slice:
+    """The rows of a batch that are one process's."""
+    index, count = share
+    if count > 1 and (batch_size % count or not whole):
+        received = (
+            f"{'' if whole else 'a last, short batch among '}batches of {batch_size} images for {count} processes"
+        )
+        raise InputError(received, "whole batches with as many images for each", "choose another batch size")
+    size = batch_size // count
+    return slice(index * size, (index + 1) * size)
 
 
 def _numbers(name: str, given: np.ndarray | None, count: int, least: float) -> np.ndarray | None:

@@ -76,6 +76,8 @@ def plan(options: AblateConfig) -> list[tuple[str, TrainConfig]]:
             if taken:
                 raise InputError(f"{taken[0]} in {name}", "options that are not set for each run", f"remove {taken[0]}")
             config = configs.from_mapping(TrainConfig, {**options.base, **changes, **own}, where=f"variant {name}")
+            if config.distribute == "multihost":
+                raise InputError(f"distribute: multihost in {name}", "none or mirrored", "only train has several hosts")
             known = Trainer(config).classes.names
             for wanted in options.classes:
                 if wanted not in known:

@@ -25,6 +25,9 @@ class Feeds:
         image_size: (H, W) of the network's input.
         epochs: of the whole training.
 
+    Attributes:
+        share: (i, n) where this is the i-th of n processes, from 0, that put each training batch together.
+
     Raises:
         InputError: for sizes that are no multiples of 32.
     """
@@ -35,6 +38,7 @@ class Feeds:
         self.lookup = lookup
         self.image_size = image_size
         self.epochs = epochs
+        self.share = (0, 1)
         if config.sizes:
             self.sizes = tuple(check_image_size(parse_size(size)) for size in config.sizes)
         else:
@@ -66,6 +70,7 @@ class Feeds:
             weights=weights if (weights != 1.0).any() else None,
             repeats=box_weights.repeats(view, classes) if config.class_balance == "images" else None,
             mix_until=self.epochs - config.mosaic_off,
+            share=self.share,
         )
 
     def val(self) -> Batches:

@@ -13,6 +13,7 @@ import numpy as np
 from data_tools.pipeline import Batches
 from data_tools.store import Store, open_store
 from run_tools import checkpoint, cpu, precision
+from run_tools import config as configs
 from run_tools.errors import InputError, TrainingDiverged
 from run_tools.files import parse_size
 from run_tools.folder import RunFolder
@@ -58,6 +59,7 @@ class Trainer:
         self.model: YoloV2 = None  # type: ignore[assignment]  # made by `fit`
         self.held: Held | None = None  # likewise, where the config prunes
         self.teacher: YoloV2 | None = None  # likewise, where it has one
+        self.hosts = distribution.Hosts()
         self.digests: dict[str, str] = {}
         self.before: dict[str, Any] = {}  # what the state goes on to say
 
@@ -73,22 +75,29 @@ class Trainer:
             TrainingDiverged: at a loss that is not finite, once it has gone back to its last checkpoint for one before
                 (`checkpoint.go_back`).
         """
-        folder = RunFolder(self.config.out)
         keras.utils.set_random_seed(self.config.seed)
-        self._prepare()
-        with distribution.scope(self.config.distribute), precision.scope(self.config.mixed_precision):
-            if folder.read_state() is None:
-                # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
-                self._start()
-            with folder.create(self.config):
-                try:
-                    self._go(folder)
-                except TrainingDiverged as error:
-                    checkpoint.go_back(folder, error)
-                    keras.utils.set_random_seed(self.config.seed)  # as in a process that was cut off and started again
-                    self._prepare()
-                    self._go(folder)
-                return self._summary(folder)
+        told = [configs.to_dict(self.config), self.store.digest()]
+        with (
+            distribution.scope(self.config.distribute) as self.hosts,
+            precision.scope(self.config.mixed_precision),
+            self.hosts.folder(RunFolder(self.config.out), told) as folder,
+            folder,
+        ):
+            with self.hosts.together():
+                self.feeds.share = self.hosts.share(self.config.batch_size)
+                self._prepare()
+                if folder.read_state() is None:
+                    # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
+                    self._start()
+                folder.create(self.config)
+            try:
+                self._go(folder)
+            except TrainingDiverged as error:
+                checkpoint.go_back(folder, error)
+                keras.utils.set_random_seed(self.config.seed)  # as in a process that was cut off and started again
+                self._prepare()
+                self._go(folder)
+            return self._summary(folder)
 
     def _go(self, folder: RunFolder) -> None:
         """From where the folder stands to the end."""
@@ -180,7 +189,7 @@ class Trainer:
                 callbacks=self._callbacks(folder, index, train, done),
                 validation_freq=watching.validated(end, self.config.monitor_every),
                 shuffle=False,
-                verbose=self.verbose,
+                verbose=0 if self.hosts.index else self.verbose,
             )
             done = end
             if learner.stop_training and len(history.epoch) < stage.epochs:

@@ -49,6 +49,7 @@ def callbacks_of(
             advice_of(config),
         ),
         validation,
+        *trainer.hosts.callbacks(),
         JsonLines(folder, {"stage": f"{index}:{plan.stages[index].train}"}),
         TensorBoardScalars(logdir),
         Pictures(logdir / "pictures", trainer.store, split, trainer.lookup, names, config.images_every),
