@@ -37,8 +37,9 @@ def ablate(options: AblateConfig) -> dict[str, Any]:
 
     Returns:
         `{"runs": [{"variant", "seed", "minutes", "best_epoch", "ap50": {split: {class: value or None}}}, …],
-        "summary": [{"variant", "runs", "minutes", "ap50": {split: {class: [mean, half of the 95 % interval]}}}, …]}`,
-        AP50 in 0–1; also written to `out`/ablation.json.
+        "summary": [{"variant", "runs", "minutes", "ap50": {split: {class: [mean, half of the 95 % interval]}},
+        "minus_baseline": likewise, of the differences to the baseline of the same seed}, …]}`, AP50 in 0–1; also
+        written to `out`/ablation.json.
 
     Raises:
         InputError: for options that do not make a training, names that do not make a folder, classes or splits that
@@ -107,15 +108,36 @@ def _run(config: TrainConfig, splits: Sequence[str], classes: Sequence[str]) -> 
 def summary(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mean and interval over the seeds of each variant, in the order of the runs; see `ablate`."""
     rows = []
+    baseline = {run["seed"]: run for run in runs if run["variant"] == BASELINE}
     for name in dict.fromkeys(run["variant"] for run in runs):
         mine = [run for run in runs if run["variant"] == name]
-        scores = {
-            split: {label: interval([run["ap50"][split][label] for run in mine]) for label in labels}
-            for split, labels in mine[0]["ap50"].items()
-        }
         minutes = statistics.fmean(run["minutes"] for run in mine)
-        rows.append({"variant": name, "runs": len(mine), "minutes": minutes, "ap50": scores})
+        # What is easy or hard about a seed is so for both, and cancels out.
+        pairs = [_minus(run["ap50"], baseline[run["seed"]]["ap50"]) for run in mine if run["seed"] in baseline]
+        told = {"ap50": _intervals([run["ap50"] for run in mine]), "minus_baseline": _intervals(pairs)}
+        rows.append({"variant": name, "runs": len(mine), "minutes": minutes, **told})
     return rows
+
+
+Scores = dict[str, dict[str, Any]]
+"""Split → class → AP50, None without true boxes; or a list of mean and half of the interval."""
+
+
+def _minus(scores: Scores, others: Scores) -> Scores:
+    return {
+        split: {
+            label: None if value is None or others[split][label] is None else value - others[split][label]
+            for label, value in labels.items()
+        }
+        for split, labels in scores.items()
+    }
+
+
+def _intervals(several: Sequence[Scores]) -> Scores:
+    return {
+        split: {label: interval([scores[split][label] for scores in several]) for label in labels}
+        for split, labels in (several[0] if several else {}).items()
+    }
 
 
 def interval(values: Sequence[float | None]) -> list[float | None]:
@@ -134,14 +156,24 @@ def interval(values: Sequence[float | None]) -> list[float | None]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result of `ablate`: one row a variant, AP50 ± half of the interval over the seeds."""
+    """The result of `ablate`: a row a variant, AP50 ± half of the interval over the seeds; then minus the baseline."""
     rows = result["summary"]
-    head = ["variant", "seeds"]
-    head += [f"{split} {label}" for split, labels in rows[0]["ap50"].items() for label in labels] + ["minutes"]
-    lines = []
+    names = [f"{split} {label}" for split, labels in rows[0]["ap50"].items() for label in labels]
+    absolute, differences = [], []
     for row in rows:
-        scores = [score for labels in row["ap50"].values() for score in labels.values()]
-        told = ["-" if mean is None else f"{mean:.3f}" + (f" ± {half:.3f}" if half is not None else "")
-                for mean, half in scores]  # fmt: skip
-        lines.append([row["variant"], str(row["runs"]), *told, f"{row['minutes']:.1f}"])
-    return "AP50, mean and 95 % interval over the seeds\n" + aligned(head, lines)
+        begin = [row["variant"], str(row["runs"])]
+        absolute.append([*begin, *_cells(row["ap50"]), f"{row['minutes']:.1f}"])
+        if row["variant"] != BASELINE and row["minus_baseline"]:
+            differences.append([*begin, *_cells(row["minus_baseline"], "+")])
+    text = "AP50, mean and 95 % interval over the seeds\n" + aligned(["variant", "seeds", *names, "minutes"], absolute)
+    if differences:
+        text += "\n\nminus the baseline of the same seed\n" + aligned(["variant", "seeds", *names], differences)
+    return text
+
+
+def _cells(scores: Scores, sign: str = "") -> list[str]:
+    known = [score for labels in scores.values() for score in labels.values()]
+    return [
+        "-" if mean is None else f"{mean:{sign}.3f}" + (f" ± {half:.3f}" if half is not None else "")
+        for mean, half in known
+    ]

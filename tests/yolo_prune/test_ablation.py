@@ -97,13 +97,22 @@ def test_the_table():
     def run(name, seed, car):
         return {"variant": name, "seed": seed, "minutes": seed + 1.0, "ap50": {"val": {"car": car, "tram": None}}}
 
-    rows = summary([run("baseline", 0, 0.1), run("mosaic", 0, 0.5), run("baseline", 1, 0.3)])
-    lines = table({"summary": rows}).splitlines()
+    runs = [run("baseline", 0, 0.1), run("mosaic", 0, 0.5), run("baseline", 1, 0.3)]
+    lines = table({"summary": summary(runs)}).splitlines()
     assert lines[1].split() == ["variant", "seeds", "val", "car", "val", "tram", "minutes"]
-    assert [line.split() for line in lines[-2:]] == [
+    assert [line.split() for line in lines[3:5]] == [
         ["baseline", "2", "0.200", "±", "1.271", "-", "1.5"],
         ["mosaic", "1", "0.500", "-", "1.0"],
     ]
+    # Against the baseline of seed 0 alone: .5 - .1.
+    assert lines[6:8] == ["minus the baseline of the same seed", "variant  seeds  val car  val tram"]
+    assert lines[9].split() == ["mosaic", "1", "+0.400", "-"]
+    # Differences of .4 and .5: mean .45, deviation .1 / √2, over √2 and times 12.706.
+    rows = summary([*runs, run("mosaic", 1, 0.8)])
+    assert rows[1]["minus_baseline"]["val"]["car"] == pytest.approx([0.45, 0.6353])
+    assert rows[0]["minus_baseline"]["val"]["car"] == [0.0, 0.0]
+    # A variant whose seeds the baseline has not has nothing to compare with.
+    assert summary([run("baseline", 0, 0.1), run("mosaic", 3, 0.5)])[1]["minus_baseline"] == {}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "ablation").glob("*.yaml")), ids=lambda path: path.stem)

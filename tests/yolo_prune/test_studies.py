@@ -10,14 +10,15 @@ from data_tools.store import open_store
 from yolo_prune.class_map import class_set
 from yolo_prune.cli import main
 from yolo_prune.detector import YoloV2
-from yolo_prune.experiments import studies, study_pages
+from yolo_prune.experiments import studies, study_judging, study_pages
 from yolo_prune.recipe import TrainConfig
+from yolo_prune.records import Detections, Truth
 
 SCORES = {"AP50": 0.5, "precision": None, "recall": 0.25}
 TIMES = {"seconds": 90.0, "seconds_to_best": 30.0, "epoch_seconds": 2.5, "epochs": 4, "best_epoch": 1}
 ROW = {**SCORES, **TIMES, "by_class": {"car": {"AP50": 0.5, "boxes": 60, "precision": None, "recall": 0.25}}}
 FACTS = {"data": "KITTI, split test", "images": {"train": 12}, "input": "96x64", "weights": "w.npz", "epochs": 4}
-FACTS |= {"out": "o", "score": 0.5, "seconds": 60.0, "report": "o/report.html"}
+FACTS |= {"out": "o", "score": 0.5, "seconds": 60.0, "report": "o/report.html", "bootstrap": 0}
 
 
 def test_the_table_of_depths():
@@ -44,6 +45,43 @@ def test_the_table_of_anchors():
     head, body = study_pages.columns({"kind": "anchors", "rows": rows})
     # The fit is shown for the classes that are shown.
     assert head[:3] == ["anchors", "fit", "fit car"] and body[0][:3] == ["coco", 0.6, 0.7]
+
+
+# A car in each of two images: found in the first, missed in the second, which has a false one and a person, found.
+SIZE, BOX, FALSE, PERSON = (300, 400), (10, 10, 60, 40), (200, 10, 250, 40), (100, 100, 120, 160)
+TRUE = [Truth([BOX], [0], SIZE), Truth([BOX, PERSON], [0, 1], SIZE)]
+FOUND = [Detections([BOX], [0.9], [0]), Detections([FALSE, PERSON], [0.8, 0.95], [0, 1])]
+
+
+def test_figures_of_resamples_by_hand():
+    weights = np.array([[2, 0], [1, 1], [0, 2]])
+    values = study_judging.figures(TRUE, FOUND, ("Car", "Pedestrian"), ["car", "pedestrian"], weights, 0.5)
+    # The images as they are, then the resamples. Cars: precision 1 up to recall 1/2 is 51 of 101 recalls, with the
+    # first image alone all, with the second none. People: all, if there are any; a mean without them is no such mean.
+    cars = [51 / 101, 1, 51 / 101, 0]
+    np.testing.assert_allclose(values["car"]["AP50"], cars)
+    np.testing.assert_allclose(values["pedestrian"]["AP50"], [1, np.nan, 1, 1])
+    np.testing.assert_allclose(values["all"]["AP50"], [76 / 101, np.nan, 76 / 101, 0.5])
+    # Hits of all that were found, and of all true boxes: 2 of 3 and 3; 2 of 2 and 2; 2 of 3 and 3; 2 of 4 and 4.
+    for key in ("precision", "recall"):
+        np.testing.assert_allclose(values["all"][key], [2 / 3, 1, 2 / 3, 1 / 2])
+    told = study_judging.uncertainty(values, values)
+    # Of 1/2, 2/3 and 1, which are two steps: a fortieth of the whole is a twentieth of a step from each end.
+    assert told["intervals"]["all"]["recall"] == pytest.approx([1 / 2 + 0.05 / 6, 1 - 0.05 / 3])
+    assert told["against"]["car"]["AP50"] == {"difference": 0.0, "interval": [0.0, 0.0]}
+
+
+def test_the_table_of_intervals():
+    limits = {"all": {"AP50": [0.4, 0.6], "precision": None, "recall": [0.2, 0.3]}, "car": {"AP50": [0.4, 0.6]}}
+    against = {"all": {key: {"difference": 0.1, "interval": [-0.05, 0.2]} for key in ("AP50", "recall")}}
+    row = {**ROW, "trainable": 5, "intervals": limits, "against": against}
+    rows = {"top:1": {**row, "layers": 1}, "top:2": {**row, "layers": 2}}
+    result = {"kind": "depth", "rows": rows, **FACTS, "bootstrap": 1000, "reference": "top:2"}
+    head, body = study_pages.intervals(result)
+    assert head == ["depth", "AP50", "AP50 car", "precision", "recall", "AP50 minus that of 2 layers", "recall minus"]
+    figures = ["0.500 [0.400, 0.600]"] * 2 + ["-", "0.250 [0.200, 0.300]"]
+    assert body == [["1 layers", *figures, *["+0.100 [-0.050, +0.200]"] * 2], ["2 layers", *figures, "-", "-"]]
+    assert "1,000 resamples" in study_pages.text(result)
 
 
 def run(out, words, capsys):
@@ -73,6 +111,10 @@ def test_anchors(small_h5, tmp_path, capsys, monkeypatch):
     counts = {name: int((kinds == index).sum()) for index, name in enumerate(class_set("merged").names)}
     whole = sum(counts[name] * value for name, value in voc["iou_by_class"].items()) / sum(counts.values())
     assert voc["mean_iou"] == pytest.approx(whole)
+    # What is compared with itself is no different; every figure lies in its interval.
+    assert result["reference"] == "voc" and voc["against"]["all"]["AP50"] == {"difference": 0.0, "interval": [0.0, 0.0]}
+    low, high = ours["intervals"]["all"]["AP50"]
+    assert low <= ours["AP50"] <= high and "AP50 minus that of voc" in printed
     assert "balanced" in printed and cv2.imread(str(tmp_path / "run" / "study.png")) is not None
     assert "Anchors for wide images" in (tmp_path / "run" / "report.html").read_text()
     # Again: nothing is trained.

@@ -101,7 +101,7 @@ def intervals(
         values["kitti"] = kitti_values(truths, detections, class_names, weights)
     if "coco" in metrics:
         values["coco"] = coco_values(truths, detections, class_names, weights)
-    return _limits(values, level)
+    return limits(values, level)
 
 
 def paired_difference(
@@ -180,14 +180,22 @@ def mean_difference(
             means = [np.mean([values[name][key] for values in side], axis=0) for side in (ours, theirs)]
             difference = means[0] - means[1]
             known = float(difference[0]) if np.isfinite(difference[0]) else None
-            result[name][key] = {"difference": known, "interval": _limits(difference[1:], level)}
+            result[name][key] = {"difference": known, "interval": limits(difference[1:], level)}
     return result
 
 
-def _limits(values: Any, level: float) -> Any:
-    """The same nested dict with [low, high], or None, in place of each array of replicates."""
+def limits(values: Any, level: float = LEVEL) -> Any:
+    """The middle of each figure's replicates.
+
+    Args:
+        values: arrays of replicates, in dicts as deep as they come.
+        level: share of the replicates inside, 0-1.
+
+    Returns:
+        The same with [low, high] in place of each array, None where too few replicates have the figure.
+    """
     if isinstance(values, dict):
-        return {name: _limits(value, level) for name, value in values.items()}
+        return {name: limits(value, level) for name, value in values.items()}
     known = values[np.isfinite(values)]
     if len(known) < MIN_SHARE * len(values):
         return None

@@ -91,9 +91,9 @@ def _intervals(result: Mapping[str, Any]) -> list[Section]:
         rows = []
         for name, row in limits[metric].items():
             if metric == "kitti":
-                cells = [_with_limits(result[metric][name][d]["AP40"], row[d]["AP40"], 1) for d in DIFFICULTIES]
+                cells = [with_limits(result[metric][name][d]["AP40"], row[d]["AP40"], 1) for d in DIFFICULTIES]
             else:
-                cells = [_with_limits(result[metric][name][key], row[key], 3) for key in keys]
+                cells = [with_limits(result[metric][name][key], row[key], 3) for key in keys]
             if any(cell != "-" for cell in cells):
                 rows.append([name, *cells])
         found.append((f"{TITLES[metric]}: {_resampled(limits['resampling'])}", ["class", *keys], rows))
@@ -103,7 +103,7 @@ def _intervals(result: Mapping[str, Any]) -> list[Section]:
 def _differences(against: Mapping[str, Any], resampling: Mapping[str, Any]) -> Section:
     rows = []
     for name, row in against["coco"].items():
-        cells = [_with_limits(row[key]["difference"], row[key]["interval"], 3, "+") for key in INTERVALS["coco"]]
+        cells = [with_limits(row[key]["difference"], row[key]["interval"], 3, "+") for key in INTERVALS["coco"]]
         if any(cell != "-" for cell in cells):
             rows.append([name, *cells])
     title = f"COCO, minus that of {against['model']}: {_resampled(resampling)}, both judged on the same"
@@ -116,7 +116,15 @@ def _resampled(told: Mapping[str, Any]) -> str:
     return f"{100 * told['level']:g} % intervals from {told['replicates']:,} resamples of {told['units']} {unit}"
 
 
-def _with_limits(value: float | None, limits: Sequence[float] | None, digits: int, sign: str = "") -> str:
+def with_limits(value: float | None, limits: Sequence[float] | None, digits: int, sign: str = "") -> str:
+    """A figure with its interval, "0.500 [0.400, 0.600]".
+
+    Args:
+        value: the figure; None prints as a dash.
+        limits: [low, high]; None: the figure alone.
+        digits: behind the point.
+        sign: "+" for differences.
+    """
     if value is None or limits is None:
         return _text(value, digits)
     low, high = limits

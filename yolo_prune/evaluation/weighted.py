@@ -200,14 +200,36 @@ def one_to_one_values(
     Returns:
         `{class in lower case: {"precision", "recall"}}`, each of shape (r,), 0-1; NaN for nothing of nothing.
     """
-    counts = np.zeros((3, len(truths), len(class_names)))  # hits, all that count, true boxes
+    hits, counted, true = one_to_one_counts(truths, detections, len(class_names), weights, score_threshold)
+    with np.errstate(invalid="ignore"):
+        precision, recall = hits / counted, hits / true
+    return {name.lower(): {"precision": precision[:, k], "recall": recall[:, k]} for k, name in enumerate(class_names)}
+
+
+def one_to_one_counts(
+    truths: Sequence[Truth],
+    detections: Sequence[Detections],
+    classes: int,
+    weights: np.ndarray,
+    score_threshold: float,
+) -> np.ndarray:
+    """What `one_to_one_values` divides.
+
+    Args:
+        truths: as there.
+        detections: as there.
+        classes: how many.
+        weights: as there.
+        score_threshold: as there.
+
+    Returns:
+        Hits, detections that count, and true boxes, float64 (3, r, classes).
+    """
+    counts = np.zeros((3, len(truths), classes))  # hits, all that count, true boxes
     for index, (truth, found) in enumerate(zip(truths, detections, strict=True)):
         image = assign(truth, found)
         counted = (image.found.scores >= score_threshold) & ~image.ignored
         for row, chosen in enumerate((counted & (image.partners >= 0), counted)):
-            counts[row, index] = np.bincount(image.found.classes[chosen], minlength=len(class_names))
-        counts[2, index] = np.bincount(truth.classes[truth.classes >= 0], minlength=len(class_names))
-    hits, counted, true = weights @ counts
-    with np.errstate(invalid="ignore"):
-        precision, recall = hits / counted, hits / true
-    return {name.lower(): {"precision": precision[:, k], "recall": recall[:, k]} for k, name in enumerate(class_names)}
+            counts[row, index] = np.bincount(image.found.classes[chosen], minlength=classes)
+        counts[2, index] = np.bincount(truth.classes[truth.classes >= 0], minlength=classes)
+    return np.asarray(weights @ counts)

@@ -44,6 +44,7 @@ class StudyConfig:
     split: str = option("test", help="split that the runs are judged on")
     score: float = option(0.5, help="score threshold of precision and recall", minimum=0.0, maximum=1.0)
     seed: int = option(0, help="of weights, shuffling and augmentation")
+    bootstrap: int = option(1000, help="resamples of the images for 95 % intervals; 0: none", minimum=0)
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,14 @@ from data_tools.store import Store, open_store
 from run_tools.errors import InputError
 from run_tools.files import parse_size, write_json
 from run_tools.folder import RunFolder
-from yolo_prune import network, verbs
+from yolo_prune import network
 from yolo_prune.anchors import PRESETS, as_anchors
 from yolo_prune.class_map import OWN, ClassSet, class_set, lookup_of, own_classes
-from yolo_prune.evaluation.paper import rates
-from yolo_prune.experiments import study_pages
+from yolo_prune.evaluation import bootstrap
+from yolo_prune.experiments import study_judging, study_pages
 from yolo_prune.experiments.checks import check_splits, check_weights
 from yolo_prune.experiments.options import AnchorStudyConfig, DepthStudyConfig, StudyConfig
 from yolo_prune.models import load_detector
-from yolo_prune.monitor import MIN_BOXES
-from yolo_prune.options import EvaluateConfig
 from yolo_prune.recipe import Stage, TrainConfig, check_train
 from yolo_prune.trainer import Trainer
 
@@ -41,8 +39,8 @@ def anchors(options: AnchorStudyConfig) -> dict[str, Any]:
     """Run `study anchors`; what is finished is not run again.
 
     Returns:
-        `{"kind": "anchors", "out", "rows": {set: {"anchors", "mean_iou", "iou_by_class", ...what `_measures` tells}},
-        "report", "seconds", ...}`.
+        `{"kind": "anchors", "out", "rows": {set: {"anchors", "mean_iou", "iou_by_class", ...what `_times` and
+        `study_judging` tell}}, "reference": the set that the others are compared with, "report", "seconds", ...}`.
 
     Raises:
         InputError: for data, weights, anchors or layers that do not fit.
@@ -69,8 +67,8 @@ def depth(options: DepthStudyConfig) -> dict[str, Any]:
     """Run `study depth`; what is finished is not run again.
 
     Returns:
-        `{"kind": "depth", "out", "rows": {"top:N": {"layers", "trainable", ...what `_measures` tells}}, "report",
-        "seconds", ...}`.
+        `{"kind": "depth", "out", "rows": {"top:N": {"layers", "trainable", ...what `_times` and `study_judging`
+        tell}}, "reference": the row that the others are compared with, "report", "seconds", ...}`.
 
     Raises:
         InputError: for data, weights or numbers of layers that do not fit.
@@ -137,16 +135,23 @@ def _study(
         Trainer(config)
         if config.anchors != "kmeans":
             as_anchors(config.anchors)
-    rows = {}
+    weights = bootstrap.resample(len(store[options.split]), options.bootstrap) if options.bootstrap else None
+    rows: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     with RunFolder(options.out).create(options):
         for name, config in trainings.items():
             print(f"study of {kind}: {name}", flush=True)
             told = Trainer(config, verbose=2).fit()
             model = load_detector(config.out)
-            judged = verbs.evaluate(
-                EvaluateConfig(model=config.out, data=options.data, split=options.split, score=options.score)
+            judged, values[name] = study_judging.judge(
+                model, store, options.split, _classes(config, store), options.score, weights
             )
-            rows[name] = facts(config, model, store) | _measures(config.out, told, judged)
+            rows[name] = facts(config, model, store) | _times(config.out, told) | judged
+        # The square set that is named first; all layers, or as many as there are.
+        reference = next(iter(rows)) if kind == "anchors" else max(rows, key=lambda name: rows[name]["layers"])
+        if weights is not None:
+            for name, row in rows.items():
+                row |= study_judging.uncertainty(values[name], values[reference])
         result = {
             "kind": kind,
             "out": str(options.out),
@@ -156,6 +161,8 @@ def _study(
             "weights": None if options.weights is None else options.weights.name,
             "epochs": options.epochs,
             "score": options.score,
+            "bootstrap": options.bootstrap,
+            "reference": reference,
             "rows": rows,
             "seconds": round(time.perf_counter() - begun, 1),
         }
@@ -164,41 +171,22 @@ def _study(
     return result
 
 
-def _measures(run: Path, told: dict[str, Any], judged: dict[str, Any]) -> dict[str, Any]:
-    """What a training cost and what it gave.
+def _times(run: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """What a training cost.
 
     Returns:
-        `{"seconds", "seconds_to_best", "epoch_seconds", "epochs", "best_epoch", "AP50", "precision", "recall",
-        "by_class": {class: {"AP50", "precision", "recall", "boxes"}}}`. `seconds` are those of training and validation,
-        `epoch_seconds` the median of the epochs without validation. AP50 is the mean over the classes with at least 50
-        true boxes (all, where none has); precision and recall, one-to-one, are over all boxes together.
+        `{"seconds", "seconds_to_best", "epoch_seconds", "epochs", "best_epoch"}`. `seconds` are those of training and
+        validation, `epoch_seconds` the median of the epochs without validation.
     """
     history = RunFolder(run).metrics()
     plain = [row["seconds"] for row in history if "val_loss" not in row] or [row["seconds"] for row in history]
     upto = [row["seconds"] for row in history if row["epoch"] <= (told["best_epoch"] or 0)]
-    found = judged["one_to_one"]
-    least = MIN_BOXES if max(judged["truth"].values()) >= MIN_BOXES else 1
-    by_class = {
-        name: {
-            "AP50": judged["coco"][name]["AP50"],
-            "boxes": boxes,
-            "precision": found[name]["precision"],
-            "recall": found[name]["recall"],
-        }
-        for name, boxes in judged["truth"].items()
-        if boxes >= least
-    }
-    together = rates(*(sum(row[key] for row in found.values()) for key in ("tp", "fp", "fn")))
     return {
         "seconds": told["seconds"],
         "seconds_to_best": round(sum(upto), 1),
         "epoch_seconds": round(statistics.median(plain), 2),
         "epochs": told["epochs"],
         "best_epoch": told["best_epoch"],
-        "AP50": float(np.mean([row["AP50"] for row in by_class.values()])) if by_class else None,
-        "precision": together["precision"],
-        "recall": together["recall"],
-        "by_class": by_class,
     }
 
 

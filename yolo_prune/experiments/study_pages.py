@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from run_tools.report import Report
-from yolo_prune.evaluation.tables import aligned
+from yolo_prune.evaluation.tables import aligned, with_limits
 from yolo_prune.experiments.options import StudyConfig
 from yolo_prune.experiments.pages import command, new_figure, origin, write_figure
 
@@ -23,6 +23,8 @@ others keep the weights that they started with. An epoch's seconds are those of 
 }
 NOTE = """AP50 is the mean over the classes shown by name, those with at least 50 true boxes. Precision and recall at
 score {score:g} are one-to-one, over all boxes together."""
+INTERVALS = """95 % intervals from {count:,} resamples of the test images, the same for all rows. Another seed of the
+same training would differ too; that is not in them."""
 
 
 def columns(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
@@ -53,10 +55,45 @@ def columns(result: Mapping[str, Any]) -> tuple[list[str], list[list[Any]]]:
     return head, body
 
 
+def intervals(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """The figures with their intervals, and the differences to the row that the others are compared with.
+
+    Args:
+        result: of `studies.anchors` or `studies.depth`, with resamples.
+
+    Returns:
+        `(head, rows)`.
+    """
+    rows: Mapping[str, Any] = result["rows"]
+    classes = list(next(iter(rows.values()))["by_class"])
+    title = _title(result, result["reference"])
+    head = [result["kind"], "AP50", *(f"AP50 {kind}" for kind in classes), "precision", "recall"]
+    head += [f"AP50 minus that of {title}", "recall minus"]
+    body = []
+    for name, row in rows.items():
+        limits, against = row["intervals"], row["against"]["all"]
+        cells = [_title(result, name), with_limits(row["AP50"], limits["all"]["AP50"], 3)]
+        cells += [with_limits(row["by_class"][kind]["AP50"], limits[kind]["AP50"], 3) for kind in classes]
+        cells += [with_limits(row[key], limits["all"][key], 3) for key in ("precision", "recall")]
+        for key in ("AP50", "recall"):
+            own = name == result["reference"]
+            cells.append("-" if own else with_limits(against[key]["difference"], against[key]["interval"], 3, "+"))
+        body.append(cells)
+    return head, body
+
+
+def _title(result: Mapping[str, Any], name: str) -> str:
+    """What a row is called in a table."""
+    return name if result["kind"] == "anchors" else f"{result['rows'][name]['layers']} layers"
+
+
 def text(result: Mapping[str, Any]) -> str:
-    """The table for a terminal."""
+    """The tables for a terminal."""
     head, body = columns(result)
-    lines = [aligned(head, [[_cell(cell) for cell in row] for row in body]), "", origin_line(result)]
+    lines = [aligned(head, [[_cell(cell) for cell in row] for row in body]), ""]
+    if result["bootstrap"]:
+        lines += [aligned(*intervals(result)), INTERVALS.format(count=result["bootstrap"]).replace("\n", " "), ""]
+    lines.append(origin_line(result))
     return "\n".join([*lines, f"{result['seconds'] / 60:.1f} min now; open {result['report']}"])
 
 
@@ -83,7 +120,9 @@ def write(options: StudyConfig, result: Mapping[str, Any]) -> dict[str, str]:
     report.section("Result")
     head, body = columns(result)
     report.table(head, body, NOTE.format(score=result["score"]))
-    report.figure(figure, "The same numbers.")
+    if result["bootstrap"]:
+        report.table(*intervals(result), INTERVALS.format(count=result["bootstrap"]))
+    report.figure(figure, "The same numbers" + (", with their intervals." if result["bootstrap"] else "."))
     if result["kind"] == "anchors":
         report.section("The anchors")
         listed = [
@@ -108,7 +147,11 @@ def anchor_figure(result: Mapping[str, Any]) -> "Figure":
     left.legend(fontsize="small")
     for index, (key, label) in enumerate({"mean_iou": "fit", **_SCORES}.items()):
         values = [row[key] or 0.0 for row in rows.values()]
-        right.bar([place + (index - 1.5) * 0.2 for place in range(len(rows))], values, 0.2, label=label)
+        places = [place + (index - 1.5) * 0.2 for place in range(len(rows))]
+        right.bar(places, values, 0.2, label=label)
+        for place, row in zip(places, rows.values(), strict=True):
+            if limits := _limits(row, key):
+                right.vlines(place, *limits, color="black", linewidth=1)
     right.set_xticks(range(len(rows)), rows)
     right.set_ylim(0, 1)
     right.legend(fontsize="small", ncols=2)
@@ -125,7 +168,10 @@ def depth_figure(result: Mapping[str, Any]) -> "Figure":
     layers = [row["layers"] for row in rows]
     for key, label in _SCORES.items():
         known = [row for row in rows if row[key] is not None]
-        left.plot([row["layers"] for row in known], [row[key] for row in known], marker=".", label=label)
+        (line,) = left.plot([row["layers"] for row in known], [row[key] for row in known], marker=".", label=label)
+        sure = [(row["layers"], *limits) for row in known if (limits := _limits(row, key))]
+        if sure:
+            left.fill_between(*zip(*sure, strict=True), color=line.get_color(), alpha=0.15, linewidth=0)
     left.set(xlabel="convolutions that learn", ylim=(0, 1), xticks=layers)
     left.legend(fontsize="small")
     right.plot(layers, [row["epoch_seconds"] for row in rows], marker=".", label="seconds an epoch")
@@ -136,6 +182,12 @@ def depth_figure(result: Mapping[str, Any]) -> "Figure":
     lines = [*right.get_lines(), *other.get_lines()]
     right.legend(lines, [str(line.get_label()) for line in lines], fontsize="small", loc="lower right")
     return figure
+
+
+def _limits(row: Mapping[str, Any], key: str) -> list[float] | None:
+    """The interval of a row's figure over all classes, if it has one."""
+    limits: list[float] | None = row.get("intervals", {}).get("all", {}).get(key)
+    return limits
 
 
 def _cell(value: Any) -> str:
