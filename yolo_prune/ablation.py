@@ -3,7 +3,8 @@
 import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -14,15 +15,20 @@ from run_tools import files
 from run_tools.errors import InputError
 from yolo_prune.class_map import lookup_of
 from yolo_prune.evaluation import ap50
-from yolo_prune.evaluation.tables import aligned
+from yolo_prune.evaluation.bootstrap import mean_difference, replicated, resample
+from yolo_prune.evaluation.tables import aligned, signed
+from yolo_prune.evaluation.weighted import Values
 from yolo_prune.models import load_detector
 from yolo_prune.options import AblateConfig
 from yolo_prune.predict import predictions, truths
 from yolo_prune.recipe import TrainConfig
+from yolo_prune.records import Truth, load_detections, save_detections
 from yolo_prune.trainer import Trainer
 
 BASELINE = "baseline"
 RESULT = "ablation.json"
+FOUND = "found-{}.npz"
+"""Detections of the best checkpoint on a split, in its run folder."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 STUDENT = (
@@ -38,8 +44,9 @@ def ablate(options: AblateConfig) -> dict[str, Any]:
     Returns:
         `{"runs": [{"variant", "seed", "minutes", "best_epoch", "ap50": {split: {class: value or None}}}, …],
         "summary": [{"variant", "runs", "minutes", "ap50": {split: {class: [mean, half of the 95 % interval]}},
-        "minus_baseline": likewise, of the differences to the baseline of the same seed}, …]}`, AP50 in 0–1; also
-        written to `out`/ablation.json.
+        "difference": {split: {class: {"difference", "interval"}}}}, …]}`, AP50 in 0–1; "difference" is that of the
+        seeds' mean to the baseline's on the same resampled images (`bootstrap.mean_difference`), None for the baseline
+        and without `bootstrap`. Also written to `out`/ablation.json.
 
     Raises:
         InputError: for options that do not make a training, names that do not make a folder, classes or splits that
@@ -47,12 +54,16 @@ def ablate(options: AblateConfig) -> dict[str, Any]:
     """
     planned = plan(options)
     runs = []
+    values: dict[str, list[dict[str, Values]]] = {}
     for number, (name, config) in enumerate(planned, start=1):
         print(f"run {number} of {len(planned)}: {name}, seed {config.seed}", flush=True)
-        runs.append({"variant": name, "seed": config.seed, **_run(config, options.splits, options.classes)})
+        trainer = Trainer(config, verbose=0)
+        runs.append({"variant": name, "seed": config.seed, **_run(trainer, options.splits, options.classes)})
+        if options.bootstrap:
+            values.setdefault(name, []).append(_replicated(trainer, options))
         # Graphs of finished runs would pile up.
         keras.utils.clear_session()
-    result = {"runs": runs, "summary": summary(runs)}
+    result = {"runs": runs, "summary": summary(runs, values)}
     files.write_json(options.out / RESULT, result)
     return result
 
@@ -61,7 +72,9 @@ def plan(options: AblateConfig) -> list[tuple[str, TrainConfig]]:
     """Every run's variant and config, checked before the first begins; a seed of all variants comes before the next."""
     store = open_store(options.data, "detection")
     for split in options.splits:
-        store[split]  # told before the work, not after it
+        images = len(store[split])  # a split that is not there is told before the work, not after it
+        if options.bootstrap:
+            resample(images, replicates=1)
     if not options.seeds or len(set(options.seeds)) < len(options.seeds):
         raise InputError(f"seeds {options.seeds}", "at least one, each once", "for example 0 1 2")
     variants: dict[str, dict[str, Any]] = {BASELINE: {}, **options.variants}
@@ -87,57 +100,68 @@ def plan(options: AblateConfig) -> list[tuple[str, TrainConfig]]:
     return planned
 
 
-def _run(config: TrainConfig, splits: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
+def _run(trainer: Trainer, splits: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
     """Trains, unless that is done, and judges the best checkpoint on the splits that were not judged yet."""
-    trainer = Trainer(config, verbose=0)
     told = trainer.fit()
-    path = config.out / RESULT
-    judged: dict[str, Any] = files.read_json(path) if path.is_file() else {}
+    out = trainer.config.out
+    judged: dict[str, Any] = files.read_json(out / RESULT) if (out / RESULT).is_file() else {}
     model = None
     for split in splits:
-        if split not in judged:
-            model = model or load_detector(config.out)
-            true = truths(trainer.store, split, lookup_of(trainer.classes, trainer.store))
+        if split not in judged or not (out / FOUND.format(split)).is_file():
+            model = model or load_detector(out)
             found = list(predictions(model, trainer.store[split]))
-            judged[split] = ap50(true, found, trainer.classes.names)
-            files.write_json(path, judged)
+            save_detections(out / FOUND.format(split), found)
+            judged[split] = ap50(_truths(trainer, split), found, trainer.classes.names)
+            files.write_json(out / RESULT, judged)
     chosen = {split: {name: judged[split].get(name) for name in classes} for split in splits}
     return {"minutes": told["seconds"] / 60, "best_epoch": told["best_epoch"], "ap50": chosen}
 
 
-def summary(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mean and interval over the seeds of each variant, in the order of the runs; see `ablate`."""
+def _truths(trainer: Trainer, split: str) -> list[Truth]:
+    return truths(trainer.store, split, lookup_of(trainer.classes, trainer.store))
+
+
+def _replicated(trainer: Trainer, options: AblateConfig) -> dict[str, Values]:
+    """AP50 of a judged run, on the images of each split as they are and on each resample of them; see `replicated`."""
+    values = {}
+    for split in options.splits:
+        weights = resample(len(trainer.store[split]), options.bootstrap)
+        found = load_detections(trainer.config.out / FOUND.format(split))
+        known = replicated(_truths(trainer, split), found, trainer.classes.names, weights, keys=("AP50",))
+        values[split] = {name: known[name] for name in options.classes}
+    return values
+
+
+def summary(
+    runs: Sequence[dict[str, Any]], values: Mapping[str, Sequence[Mapping[str, Values]]] = MappingProxyType({})
+) -> list[dict[str, Any]]:
+    """Mean and interval over the seeds of each variant, in the order of the runs; see `ablate`.
+
+    Args:
+        runs: as `ablate` returns them.
+        values: variant → split → what `replicated` returned, for each seed; empty: no differences.
+    """
     rows = []
-    baseline = {run["seed"]: run for run in runs if run["variant"] == BASELINE}
     for name in dict.fromkeys(run["variant"] for run in runs):
         mine = [run for run in runs if run["variant"] == name]
-        minutes = statistics.fmean(run["minutes"] for run in mine)
-        # What is easy or hard about a seed is so for both, and cancels out.
-        pairs = [_minus(run["ap50"], baseline[run["seed"]]["ap50"]) for run in mine if run["seed"] in baseline]
-        told = {"ap50": _intervals([run["ap50"] for run in mine]), "minus_baseline": _intervals(pairs)}
-        rows.append({"variant": name, "runs": len(mine), "minutes": minutes, **told})
-    return rows
-
-
-Scores = dict[str, dict[str, Any]]
-"""Split → class → AP50, None without true boxes; or a list of mean and half of the interval."""
-
-
-def _minus(scores: Scores, others: Scores) -> Scores:
-    return {
-        split: {
-            label: None if value is None or others[split][label] is None else value - others[split][label]
-            for label, value in labels.items()
+        scores = {
+            split: {label: interval([run["ap50"][split][label] for run in mine]) for label in labels}
+            for split, labels in mine[0]["ap50"].items()
         }
-        for split, labels in scores.items()
-    }
-
-
-def _intervals(several: Sequence[Scores]) -> Scores:
-    return {
-        split: {label: interval([scores[split][label] for scores in several]) for label in labels}
-        for split, labels in (several[0] if several else {}).items()
-    }
+        minutes = statistics.fmean(run["minutes"] for run in mine)
+        difference = None
+        if values and name != BASELINE:
+            difference = {
+                split: {
+                    label: row["AP50"]
+                    for label, row in mean_difference(
+                        [each[split] for each in values[name]], [each[split] for each in values[BASELINE]]
+                    ).items()
+                }
+                for split in scores
+            }
+        rows.append({"variant": name, "runs": len(mine), "minutes": minutes, "ap50": scores, "difference": difference})
+    return rows
 
 
 def interval(values: Sequence[float | None]) -> list[float | None]:
@@ -156,24 +180,23 @@ def interval(values: Sequence[float | None]) -> list[float | None]:
 
 
 def table(result: dict[str, Any]) -> str:
-    """The result of `ablate`: a row a variant, AP50 ± half of the interval over the seeds; then minus the baseline."""
+    """The result of `ablate`: AP50 of each variant, ± half of the interval over the seeds, and what it gains."""
     rows = result["summary"]
-    names = [f"{split} {label}" for split, labels in rows[0]["ap50"].items() for label in labels]
-    absolute, differences = [], []
+    columns = [(split, label) for split, labels in rows[0]["ap50"].items() for label in labels]
+    named = [f"{split} {label}" for split, label in columns]
+    lines = []
     for row in rows:
-        begin = [row["variant"], str(row["runs"])]
-        absolute.append([*begin, *_cells(row["ap50"]), f"{row['minutes']:.1f}"])
-        if row["variant"] != BASELINE and row["minus_baseline"]:
-            differences.append([*begin, *_cells(row["minus_baseline"], "+")])
-    text = "AP50, mean and 95 % interval over the seeds\n" + aligned(["variant", "seeds", *names, "minutes"], absolute)
-    if differences:
-        text += "\n\nminus the baseline of the same seed\n" + aligned(["variant", "seeds", *names], differences)
+        scores = [row["ap50"][split][label] for split, label in columns]
+        told = ["-" if mean is None else f"{mean:.3f}" + (f" ± {half:.3f}" if half is not None else "")
+                for mean, half in scores]  # fmt: skip
+        lines.append([row["variant"], str(row["runs"]), *told, f"{row['minutes']:.1f}"])
+    text = "AP50, mean and 95 % interval over the seeds\n" + aligned(["variant", "seeds", *named, "minutes"], lines)
+    compared = [row for row in rows if row["difference"] is not None]
+    if compared:
+        lines = [
+            [row["variant"], *(signed(row["difference"][split][label], 3) for split, label in columns)]
+            for row in compared
+        ]
+        text += f"\n\nAP50 less the {BASELINE}'s, mean of the seeds [95 % of resamples of the images]\n"
+        text += aligned(["variant", *named], lines)
     return text
-
-
-def _cells(scores: Scores, sign: str = "") -> list[str]:
-    known = [score for labels in scores.values() for score in labels.values()]
-    return [
-        "-" if mean is None else f"{mean:{sign}.3f}" + (f" ± {half:.3f}" if half is not None else "")
-        for mean, half in known
-    ]

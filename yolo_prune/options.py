@@ -142,3 +142,6 @@ class AblateConfig:
     seeds: tuple[int, ...] = option((0, 1, 2), help="one run of every variant each")
     splits: tuple[str, ...] = option(("val", "test"), help="splits to judge the best checkpoints on")
     classes: tuple[str, ...] = option(("car", "pedestrian", "cyclist"), help="classes in the table")
+    bootstrap: int = option(
+        1000, help="resamples of the images for the 95 % intervals of differences; 0: none", minimum=0
+    )

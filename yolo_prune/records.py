@@ -6,9 +6,11 @@ wants them, like every `Truth`, in pixels of the original image: `Detections.in_
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from run_tools import files
 from run_tools.errors import InputError
 
 DONT_CARE = -1
@@ -114,3 +116,24 @@ class Truth:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+
+def save_detections(path: Path, found: Sequence[Detections]) -> None:
+    """Writes the detections of a split, all or nothing.
+
+    Args:
+        path: ending in `.npz`.
+        found: one an image.
+    """
+    boxes = np.concatenate([each.boxes for each in found]).reshape(-1, 4)
+    scores, classes = (np.concatenate([getattr(each, name) for each in found]) for name in ("scores", "classes"))
+    with files.atomic_path(path) as temporary:
+        ends = np.cumsum([len(each) for each in found])
+        np.savez_compressed(temporary, boxes=boxes, scores=scores, classes=classes, ends=ends)
+
+
+def load_detections(path: Path) -> list[Detections]:
+    """What `save_detections` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        parts = [np.split(stored[name], stored["ends"][:-1]) for name in ("boxes", "scores", "classes")]
+    return [Detections(*each) for each in zip(*parts, strict=True)]

@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from data_tools.store import open_store
 from run_tools import config
 from run_tools.errors import InputError
 from run_tools.files import read_json
 from yolo_prune import ablation
 from yolo_prune.ablation import STUDENT, ablate, interval, plan, summary, table
+from yolo_prune.class_map import lookup_of
+from yolo_prune.evaluation.bootstrap import paired_difference, resample
+from yolo_prune.models import load_detector
 from yolo_prune.options import AblateConfig
+from yolo_prune.predict import predictions, truths
 from yolo_prune.recipe import Stage
+from yolo_prune.verbs import classes_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = {
@@ -27,7 +33,7 @@ VARIANTS = {"averages": {"ema": 0.9}}
 
 
 def config_of(h5, out, **changes):
-    options = {"data": h5, "out": out, "base": BASE, "variants": VARIANTS, "seeds": (0,), **changes}
+    options = {"data": h5, "out": out, "base": BASE, "variants": VARIANTS, "seeds": (0,), "bootstrap": 20, **changes}
     return config.from_mapping(AblateConfig, options)
 
 
@@ -61,11 +67,25 @@ def test_what_makes_no_sense_is_told_before_the_first_run(small_h5, tmp_path, fi
     assert told in str(error.value) and not fits and not (tmp_path / "out").exists()
 
 
+def paired(h5, ours, theirs, replicates):
+    """The differences on test that `evaluate --against` would tell."""
+    store, detectors = open_store(h5, "detection"), [load_detector(folder) for folder in (ours, theirs)]
+    classes = classes_of(detectors[0], store)
+    true = truths(store, "test", lookup_of(classes, store))
+    found = [list(predictions(detector, store["test"])) for detector in detectors]
+    return paired_difference(true, *found, classes.names, resample(len(true), replicates))
+
+
 @pytest.mark.slow
 def test_runs_are_judged_once_and_seeds_can_be_added(request, small_h5, tmp_path, monkeypatch):
     first = ablate(config_of(small_h5, tmp_path))
     assert [row["variant"] for row in first["summary"]] == ["baseline", "averages"]
     assert read_json(tmp_path / "ablation.json") == first
+    told = paired(small_h5, tmp_path / "averages" / "seed-0", tmp_path / "baseline" / "seed-0", replicates=20)
+    assert first["summary"][0]["difference"] is None
+    assert first["summary"][1]["difference"]["test"] == {
+        name: told[name]["AP50"] for name in ("car", "pedestrian", "cyclist")
+    }
     for run in first["runs"]:
         for split in ("val", "test"):
             assert set(run["ap50"][split]) == {"car", "pedestrian", "cyclist"}
@@ -78,6 +98,10 @@ def test_runs_are_judged_once_and_seeds_can_be_added(request, small_h5, tmp_path
     second = ablate(config_of(small_h5, tmp_path, seeds=(0, 1)))
     assert (len(trained), len(judged)) == (2, 4)
     assert [run for run in second["runs"] if run["seed"] == 0] == first["runs"]
+    # A run judged before detections were kept is judged again, to the same result.
+    (tmp_path / "baseline" / "seed-0" / "found-test.npz").unlink()
+    assert ablate(config_of(small_h5, tmp_path)) == first and len(judged) == 5
+    assert all(row["difference"] is None for row in ablate(config_of(small_h5, tmp_path, bootstrap=0))["summary"])
     # Another baseline does not fit the runs that are there.
     with pytest.raises(InputError, match="batch_size: 4 there, 2 now"):
         ablate(config_of(small_h5, tmp_path, base={**BASE, "batch_size": 2}))
@@ -93,26 +117,34 @@ def test_intervals_are_students():
     assert interval([0.4]) == [0.4, None] and interval([None]) == interval([]) == [None, None]
 
 
-def test_the_table():
-    def run(name, seed, car):
-        return {"variant": name, "seed": seed, "minutes": seed + 1.0, "ap50": {"val": {"car": car, "tram": None}}}
+def run(name, seed, car):
+    return {"variant": name, "seed": seed, "minutes": seed + 1.0, "ap50": {"val": {"car": car, "tram": None}}}
 
-    runs = [run("baseline", 0, 0.1), run("mosaic", 0, 0.5), run("baseline", 1, 0.3)]
-    lines = table({"summary": summary(runs)}).splitlines()
+
+def test_the_table():
+    rows = summary([run("baseline", 0, 0.1), run("mosaic", 0, 0.5), run("baseline", 1, 0.3)])
+    lines = table({"summary": rows}).splitlines()
     assert lines[1].split() == ["variant", "seeds", "val", "car", "val", "tram", "minutes"]
-    assert [line.split() for line in lines[3:5]] == [
+    assert [line.split() for line in lines[-2:]] == [
         ["baseline", "2", "0.200", "±", "1.271", "-", "1.5"],
         ["mosaic", "1", "0.500", "-", "1.0"],
     ]
-    # Against the baseline of seed 0 alone: .5 - .1.
-    assert lines[6:8] == ["minus the baseline of the same seed", "variant  seeds  val car  val tram"]
-    assert lines[9].split() == ["mosaic", "1", "+0.400", "-"]
-    # Differences of .4 and .5: mean .45, deviation .1 / √2, over √2 and times 12.706.
-    rows = summary([*runs, run("mosaic", 1, 0.8)])
-    assert rows[1]["minus_baseline"]["val"]["car"] == pytest.approx([0.45, 0.6353])
-    assert rows[0]["minus_baseline"]["val"]["car"] == [0.0, 0.0]
-    # A variant whose seeds the baseline has not has nothing to compare with.
-    assert summary([run("baseline", 0, 0.1), run("mosaic", 3, 0.5)])[1]["minus_baseline"] == {}
+
+
+def test_the_table_says_what_a_variant_gains_and_how_sure_that_is():
+    def values(*car):
+        return {"val": {"car": {"AP50": np.array(car)}, "tram": {"AP50": np.full(len(car), np.nan)}}}
+
+    # On the images .1 and .3 against .5, then three resamples.
+    given = {
+        "baseline": [values(0.1, 0.1, 0.1, 0.1), values(0.3, 0.3, 0.3, 0.3)],
+        "mosaic": [values(0.5, 0.4, 0.5, 0.6)],
+    }
+    rows = summary([run("baseline", 0, 0.1), run("baseline", 1, 0.3), run("mosaic", 0, 0.5)], given)
+    assert rows[1]["difference"]["val"]["car"]["difference"] == pytest.approx(0.3)
+    lines = table({"summary": rows}).splitlines()
+    assert "AP50 less the baseline's" in lines[-4] and lines[-3].split() == ["variant", "val", "car", "val", "tram"]
+    assert lines[-1].split() == ["mosaic", "+0.300", "[+0.205,", "+0.395]", "-"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "ablation").glob("*.yaml")), ids=lambda path: path.stem)

@@ -103,7 +103,7 @@ def _intervals(result: Mapping[str, Any]) -> list[Section]:
 def _differences(against: Mapping[str, Any], resampling: Mapping[str, Any]) -> Section:
     rows = []
     for name, row in against["coco"].items():
-        cells = [with_limits(row[key]["difference"], row[key]["interval"], 3, "+") for key in INTERVALS["coco"]]
+        cells = [signed(row[key], 3) for key in INTERVALS["coco"]]
         if any(cell != "-" for cell in cells):
             rows.append([name, *cells])
     title = f"COCO, minus that of {against['model']}: {_resampled(resampling)}, both judged on the same"
@@ -125,10 +125,22 @@ def with_limits(value: float | None, limits: Sequence[float] | None, digits: int
         digits: behind the point.
         sign: "+" for differences.
     """
-    if value is None or limits is None:
-        return _text(value, digits)
+    if value is None:
+        return "-"
+    if limits is None:
+        return f"{value:{sign}.{digits}f}"
     low, high = limits
     return f"{value:{sign}.{digits}f} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+
+
+def signed(told: Mapping[str, Any], digits: int) -> str:
+    """A difference with its sign and interval, "+0.100 [-0.050, +0.200]".
+
+    Args:
+        told: `{"difference", "interval"}` of `bootstrap.mean_difference`.
+        digits: behind the point.
+    """
+    return with_limits(told["difference"], told["interval"], digits, "+")
 
 
 def _text(value: float | None, digits: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from run_tools.report import Report
-from yolo_prune.evaluation.tables import aligned, with_limits
+from yolo_prune.evaluation.tables import aligned, signed, with_limits
 from yolo_prune.experiments.options import StudyConfig
 from yolo_prune.experiments.pages import command, new_figure, origin, write_figure
 
@@ -76,8 +76,7 @@ def intervals(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         cells += [with_limits(row["by_class"][kind]["AP50"], limits[kind]["AP50"], 3) for kind in classes]
         cells += [with_limits(row[key], limits["all"][key], 3) for key in ("precision", "recall")]
         for key in ("AP50", "recall"):
-            own = name == result["reference"]
-            cells.append("-" if own else with_limits(against[key]["difference"], against[key]["interval"], 3, "+"))
+            cells.append("-" if name == result["reference"] else signed(against[key], 3))
         body.append(cells)
     return head, body
 

@@ -19,7 +19,7 @@ from yolo_prune.evaluation.bootstrap import replicated
 from yolo_prune.evaluation.weighted import Values
 from yolo_prune.predict import predictions, truths
 from yolo_prune.pruning.plan import Run, Subject
-from yolo_prune.records import Detections, Truth
+from yolo_prune.records import Detections, Truth, load_detections, save_detections
 
 JUDGED = "judged.json"
 START = "start"
@@ -107,24 +107,3 @@ def counted(model: keras.Model, run: Run | None) -> dict[str, Any]:
         wrong = f"{sum(broken.values())} pruned weights that are not zero" if broken else f"{masks.pruned} pruned"
         raise InputError(f"{run.config.out}: {wrong}", f"exactly {run.weights} zeros", "delete that folder, run again")
     return {**result, "sparsity": masks.sparsity(), "pruned": masks.pruned, "by_kernel": kernels}
-
-
-def save_detections(path: Path, found: Sequence[Detections]) -> None:
-    """Writes the detections of a split, all or nothing.
-
-    Args:
-        path: ending in `.npz`.
-        found: one an image.
-    """
-    boxes = np.concatenate([each.boxes for each in found]).reshape(-1, 4)
-    scores, classes = (np.concatenate([getattr(each, name) for each in found]) for name in ("scores", "classes"))
-    with files.atomic_path(path) as temporary:
-        ends = np.cumsum([len(each) for each in found])
-        np.savez_compressed(temporary, boxes=boxes, scores=scores, classes=classes, ends=ends)
-
-
-def load_detections(path: Path) -> list[Detections]:
-    """What `save_detections` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        parts = [np.split(stored[name], stored["ends"][:-1]) for name in ("boxes", "scores", "classes")]
-    return [Detections(*each) for each in zip(*parts, strict=True)]

@@ -25,8 +25,7 @@ from yolo_prune.models import load_detector
 from yolo_prune.options import EvaluateConfig
 from yolo_prune.predict import predictions, truths
 from yolo_prune.pruning import results
-from yolo_prune.pruning.judging import load_detections, save_detections
-from yolo_prune.records import Detections
+from yolo_prune.records import Detections, load_detections, save_detections
 
 TOTAL = 108 + 7 * 144
 LEVELS = (0.3, 0.6)
