@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from run_tools import files
-from run_tools.errors import TrainingDiverged
+from run_tools.errors import InputError, TrainingDiverged
 from run_tools.folder import RunFolder
 
 BEST = "best.keras"
@@ -124,6 +124,26 @@ def masks_of(checkpoint: Path) -> Path:
     """Where the masks lie that hold the network of a checkpoint: `epoch-0003.masks.npz`, or `masks.npz` at the end."""
     name = MASKS if checkpoint.name == LAST else f"{checkpoint.stem}.{MASKS}"
     return checkpoint.with_name(name)
+
+
+def check_data(state: Mapping[str, Any], digest: str, data: Path, out: Path) -> None:
+    """Whether the data of a run are those that it began with.
+
+    Args:
+        state: of the run; one of before digests were kept fits any data.
+        digest: of the data as they are.
+        data: where they lie.
+        out: the run folder.
+
+    Raises:
+        InputError: for other contents.
+    """
+    if state.get("data") not in (None, digest):
+        raise InputError(
+            f"{data} with other contents than when {out} was started",
+            "the same images and labels in the same splits",
+            "compile it again with the same options, or choose a new --out",
+        )
 
 
 def go_back(folder: RunFolder, error: TrainingDiverged) -> None:

@@ -14,7 +14,7 @@ from data_tools.pipeline import Batches
 from data_tools.store import Store, open_store
 from run_tools import checkpoint, cpu, precision
 from run_tools import config as configs
-from run_tools.errors import InputError, TrainingDiverged
+from run_tools.errors import TrainingDiverged
 from run_tools.files import parse_size
 from run_tools.folder import RunFolder
 from yolo_prune import beginning, cached, distribution, origins, watching
@@ -138,13 +138,7 @@ class Trainer:
 
     def _restore(self, folder: RunFolder, state: dict[str, Any]) -> None:
         """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""
-        # A state of before digests were kept has none.
-        if state.get("data") not in (None, self.store.digest()):
-            raise InputError(
-                f"{self.config.data} with other contents than when {self.config.out} was started",
-                "the same images and labels in the same splits",
-                "compile it again with the same options, or choose a new --out",
-            )
+        checkpoint.check_data(state, self.store.digest(), self.config.data, self.config.out)
         self.digests = origins.check(origins.sources(self.config), state.get("files", {}), self.config.out)
         self.model = load_model(folder.path(state["checkpoint"]), compile=True)
         self.before = {name: state[name] for name in (checkpoint.DIVERGED,) if name in state}

@@ -78,9 +78,9 @@ def test_the_table_of_intervals():
     rows = {"top:1": {**row, "layers": 1}, "top:2": {**row, "layers": 2}}
     result = {"kind": "depth", "rows": rows, **FACTS, "bootstrap": 1000, "reference": "top:2"}
     head, body = study_pages.intervals(result)
-    assert head == ["depth", "AP50", "AP50 car", "precision", "recall", "AP50 minus that of 2 layers", "recall minus"]
+    assert head == ["layers", "AP50", "AP50 car", "precision", "recall", "AP50 minus that of 2 layers", "recall minus"]
     figures = ["0.500 [0.400, 0.600]"] * 2 + ["-", "0.250 [0.200, 0.300]"]
-    assert body == [["1 layers", *figures, *["+0.100 [-0.050, +0.200]"] * 2], ["2 layers", *figures, "-", "-"]]
+    assert body == [["1", *figures, *["+0.100 [-0.050, +0.200]"] * 2], ["2", *figures, "-", "-"]]
     assert "1,000 resamples" in study_pages.text(result)
 
 

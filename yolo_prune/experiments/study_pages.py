@@ -66,8 +66,9 @@ def intervals(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """
     rows: Mapping[str, Any] = result["rows"]
     classes = list(next(iter(rows.values()))["by_class"])
-    title = _title(result, result["reference"])
-    head = [result["kind"], "AP50", *(f"AP50 {kind}" for kind in classes), "precision", "recall"]
+    of_layers = result["kind"] == "depth"
+    title = _title(result, result["reference"]) + (" layers" if of_layers else "")
+    head = ["layers" if of_layers else "anchors", "AP50", *(f"AP50 {kind}" for kind in classes), "precision", "recall"]
     head += [f"AP50 minus that of {title}", "recall minus"]
     body = []
     for name, row in rows.items():
@@ -83,7 +84,7 @@ def intervals(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def _title(result: Mapping[str, Any], name: str) -> str:
     """What a row is called in a table."""
-    return name if result["kind"] == "anchors" else f"{result['rows'][name]['layers']} layers"
+    return name if result["kind"] == "anchors" else str(result["rows"][name]["layers"])
 
 
 def text(result: Mapping[str, Any]) -> str:
@@ -137,12 +138,18 @@ def write(options: StudyConfig, result: Mapping[str, Any]) -> dict[str, str]:
 
 def anchor_figure(result: Mapping[str, Any]) -> "Figure":
     """Left: the sizes themselves. Right: fit, AP50, precision and recall of each set."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     figure, (left, right) = new_figure(2)
     rows = result["rows"]
     for (name, row), marker in zip(rows.items(), "os^Dvp*", strict=False):
         wide, high = zip(*row["anchors"], strict=True)
         left.plot(wide, high, marker, label=name, alpha=0.8)
     left.set(xlabel="width, cells", ylabel="height, cells", xscale="log", yscale="log")
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     left.legend(fontsize="small")
     for index, (key, label) in enumerate({"mean_iou": "fit", **_SCORES}.items()):
         values = [row[key] or 0.0 for row in rows.values()]
