@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -81,11 +82,16 @@ def _expand(path: Path, out: Path | None, recursive: bool) -> Iterator[tuple[Pat
         files = [file for file in path.glob("**/*" if recursive else "*") if _shown(file, path)]
         inside = [file for file in files if out is None or not file.absolute().is_relative_to(out.absolute())]
         pictures = sorted((file for file in inside if file.suffix.lower() in PICTURES), key=natural)
+        videos, byname = sum(file.suffix.lower() in VIDEOS for file in inside), "or a pattern such as 'DIR/*.mp4'"
         if not pictures:
-            videos = sum(file.suffix.lower() in VIDEOS for file in inside)
             told = f" but {videos} videos" if videos else ""
-            fix = "name the videos, or a pattern such as 'DIR/*.mp4'" if videos else "check the path, or --recursive"
+            fix = f"name the videos, {byname}" if videos else "check the path, or --recursive"
             raise InputError(f"{path}, a folder without pictures{told}", "PNG or JPEG files in it", fix)
+        if videos:
+            print(
+                f"note: of {path} the pictures are taken, not its {videos} videos; name these, {byname}",
+                file=sys.stderr,
+            )
         yield from ((file, path) for file in pictures)
     elif glob.has_magic(str(path)) and not path.exists():
         matches = [Path(match) for match in glob.glob(str(path), recursive=True)]

@@ -179,17 +179,18 @@ class Report:
         files.write_text(path, self.html())
 
 
-def check_folder(out: Path | None) -> None:
-    """Refuses a page of `--report` where no folder can be, before any work is done.
+def check_folder(out: Path | None, option: str = "--report") -> None:
+    """Refuses results where no folder can be, before any work is done.
 
     Args:
-        out: the folder that the page is to lie in, there or not; None: no page is wanted.
+        out: the folder that the page, or whatever, is to lie in, there or not; None: none is wanted.
+        option: that named it.
 
     Raises:
         InputError: if the path is a file.
     """
     if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"--report {out}, which is a file", "a folder", "choose another name")
+        raise InputError(f"{option} {out}, which is a file", "a folder", "choose another name")
 
 
 def _inline(text: str) -> str:

@@ -121,6 +121,27 @@ def own_classes(store: Store) -> ClassSet:
     return ClassSet(OWN, names, {name: index for index, name in enumerate(store.class_names)})
 
 
+def check_names(names: Sequence[str] | None, count: int) -> tuple[str, ...] | None:
+    """The names of a head's classes; None where it has none.
+
+    Args:
+        names: as given.
+        count: of the classes.
+
+    Raises:
+        InputError: for another number of names, or two that are the same in lower case, as results have them.
+    """
+    if names is None:
+        return None
+    if len(names) != count:
+        raise InputError(f"{len(names)} class names", f"{count}, one a class", "name every class once")
+    lower = [name.lower() for name in names]
+    twice = next((name for name in lower if lower.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"class name {twice!r} twice", "names that differ", "name every class once")
+    return tuple(names)
+
+
 def lookup_of(classes: ClassSet, store: Store) -> np.ndarray:
     """Class of the head for each class of a file.
 

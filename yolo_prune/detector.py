@@ -9,6 +9,7 @@ from run_tools import cpu, saved
 from run_tools.errors import InputError
 from yolo_prune import network
 from yolo_prune.anchors import as_anchors
+from yolo_prune.class_map import check_names
 from yolo_prune.decode import detections
 from yolo_prune.records import Detections
 
@@ -50,8 +51,7 @@ class YoloV2(keras.Model):
     ):
         if num_classes < 1:
             raise InputError(f"num_classes {num_classes}", "at least 1", "give the number of classes of the head")
-        if class_names is not None and len(class_names) != num_classes:
-            raise InputError(f"{len(class_names)} class names", f"{num_classes}, one a class", "name every class once")
+        named = check_names(class_names, num_classes)
         anchors = as_anchors(anchors)
         resolved = network.resolve_widths(variant, widths, width_multiplier)
         size = network.check_image_size(image_size)
@@ -65,7 +65,7 @@ class YoloV2(keras.Model):
         self.image_size = size
         self.variant = variant
         self.widths = resolved
-        self.class_names = tuple(class_names) if class_names is not None else None
+        self.class_names = named
         self.passthrough = way
 
     def get_config(self):

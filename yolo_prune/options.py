@@ -127,7 +127,7 @@ class DemoConfig:
     images: int = option(800, help="synthetic scenes", minimum=30)
     epochs: int = option(16, help="passes over the training scenes", minimum=1)
     input: str = option("832x256", help="network input WxH, multiples of 32")
-    seed: int = option(0, help="of scenes and training")
+    seed: int = option(0, help="of scenes and training", minimum=0)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class AblateConfig:
     base: dict[str, Any] = option({}, help="options of train for every run; in the YAML file")
     variants: dict[str, dict[str, Any]] = option({}, help="name: options of train that it changes; in the YAML file")
     weights: Path | None = option(None, help="warm start of every run, as in train")
-    seeds: tuple[int, ...] = option((0, 1, 2), help="one run of every variant each")
+    seeds: tuple[int, ...] = option((0, 1, 2), help="one run of every variant each", minimum=0)
     splits: tuple[str, ...] = option(("val", "test"), help="splits to judge the best checkpoints on")
     classes: tuple[str, ...] = option(("car", "pedestrian", "cyclist"), help="classes in the table")
     bootstrap: int = option(

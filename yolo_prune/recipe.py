@@ -194,7 +194,7 @@ class TrainConfig:
     mixed_precision: bool = option(False, help="float16 compute on a GPU, float32 head and loss")
     cpu_bfloat16: bool = option(False, help="convolutions in bfloat16 on CPUs that have it: up to twice as fast")
     distribute: Literal["none", "mirrored", "multihost"] = option("none", help="several GPUs, or several hosts (JAX)")
-    seed: int = option(0, help="of weights, shuffling and augmentation")
+    seed: int = option(0, help="of weights, shuffling and augmentation", minimum=0)
     workers: int = option(1, help="threads that prepare batches", minimum=1)
     limit: int | None = option(
         None, help="use only the first N training images and validate on them: an overfitting check", minimum=1
@@ -209,6 +209,8 @@ class TrainConfig:
             raise InputError(f"clip_norm {self.clip_norm:g}", "above 0, or null for no clipping", "for example 10")
         if not self.teacher_weight > 0:
             raise InputError(f"teacher_weight {self.teacher_weight:g}", "above 0", "leave --teacher out instead")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed {self.seed}", "a whole number from 0 to 2^32 - 1", "choose another")
         if self.sizes and self.multi_scale:
             raise InputError("sizes and multi_scale", "one of the two", "leave one out")
 

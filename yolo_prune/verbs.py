@@ -90,6 +90,7 @@ def evaluate(options: EvaluateConfig) -> dict[str, Any]:
     """
     metrics = metric_names(options.metrics)
     check_folder(options.report)
+    check_folder(options.pictures, "--pictures")
     model = load_detector(options.model, options.input)
     store = open_store(options.data, "detection")
     classes, view = classes_of(model, store), store[options.split]

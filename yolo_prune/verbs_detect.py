@@ -18,6 +18,7 @@ from data_tools.sources import Source, find
 from data_tools.video import output_format
 from run_tools.background import Behind, ahead
 from run_tools.errors import unknown_name
+from run_tools.report import check_folder
 from yolo_prune.forward import Forward, choose_batch_size
 from yolo_prune.models import load_detector
 from yolo_prune.options import DetectConfig
@@ -49,6 +50,7 @@ def detect(options: DetectConfig) -> dict[str, Any]:
     Raises:
         InputError: for what cannot be read (unless `keep_going`), would overwrite something or is not in the head.
     """
+    check_folder(options.out, "--out")
     skipped: dict[str, str] = {}
     sources, total = look(find(options.image, options.out, options.recursive), options.keep_going, skipped)
     check_replaced(replaced(options, sources))

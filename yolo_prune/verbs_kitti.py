@@ -98,7 +98,7 @@ def _text_files(folder: Path) -> dict[str, Path]:
     """File name to path, by name."""
     if not folder.is_dir():
         raise InputError(f"{folder}, which is not a folder", "a folder of KITTI text files", "check the path")
-    return {path.name: path for path in sorted(folder.glob("*.txt"))}
+    return {path.name: path for path in sorted(folder.glob("*.txt")) if path.is_file()}
 
 
 table = kitti_table

@@ -107,6 +107,14 @@ def test_nothing_to_look_at(tree, word, told):
         find([tree / word], tree / "out")
 
 
+def test_videos_of_a_folder_of_pictures_are_told_of(tree, capsys):
+    (tree / "drive" / "clip.mp4").touch()
+    assert not any(source.is_video for source in find([tree / "drive"], tree / "out"))
+    assert "not its 1 videos" in capsys.readouterr().err
+    find([tree / "drive" / "*"], tree / "out")
+    assert capsys.readouterr().err == ""
+
+
 def test_results_that_would_replace_something(tree):
     with pytest.raises(InputError, match="the drawing would replace the picture or video"):
         find([tree / "drive/f2.png"], tree / "drive")

@@ -167,3 +167,5 @@ def test_a_folder_for_a_page_may_be_new_there_or_unwanted_but_no_file(tmp_path):
     assert not (tmp_path / "new").exists()
     with pytest.raises(InputError, match="file, which is a file; expected a folder"):
         check_folder(tmp_path / "file")
+    with pytest.raises(InputError, match="--pictures .*file, which is a file"):
+        check_folder(tmp_path / "file", "--pictures")

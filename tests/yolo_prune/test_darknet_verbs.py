@@ -67,6 +67,14 @@ def test_in_used_and_out_again(run, files, small_h5, small_kitti, tmp_path):
     assert names.read_text().splitlines()[:3] == ["person", "bicycle", "car"]
 
 
+def test_numbers_that_are_none_are_told_of(run, files, tmp_path):
+    weights = bytearray(files[1].read_bytes())
+    weights[-4:] = np.float32(np.nan).tobytes()
+    files[1].write_bytes(weights)
+    code, out, err = run("import-darknet", *files, tmp_path / "o.keras")
+    assert code == 0 and "note: 1 of the weights are no finite numbers" in out, err
+
+
 def test_a_model_trained_here_goes_out_and_comes_back(run, small_model, tmp_path):
     files = [tmp_path / name for name in ("own.cfg", "own.weights", "own.names")]
     code, out, err = run("export-darknet", small_model, *files[:2], "--names", files[2])
@@ -89,6 +97,7 @@ def test_a_model_trained_here_goes_out_and_comes_back(run, small_model, tmp_path
         ("import-darknet {tmp}/net.cfg {tmp}/net.weights {tmp}/o.h5", "ends in .keras"),
         ("import-darknet {tmp}/net.cfg {tmp}/net.weights {tmp}/o.keras --names {tmp}/none", "which is no text file"),
         ("import-darknet {tmp}/net.cfg {tmp}/net.weights {tmp}/o.keras --names {tmp}/net.cfg", "class names"),
+        ("import-darknet {tmp}/net.cfg {tmp}/net.weights {tmp}/o.keras --names {tmp}/twice", "class name 'a' twice"),
         ("import-darknet {tmp}/net.cfg {tmp}/net.weights", "OUT"),
         ("export-darknet {tmp}/none.keras {tmp}/o.cfg {tmp}/o.weights", "none.keras: no such file"),
         ("export-darknet {tmp}/plain.keras {tmp}/o.cfg {tmp}/o.weights", "a YoloV2 detector"),
@@ -99,6 +108,7 @@ def test_a_model_trained_here_goes_out_and_comes_back(run, small_model, tmp_path
 def test_what_is_wrong_is_one_line(run, files, small_model, tmp_path, words, told):
     (tmp_path / "short.weights").write_bytes(files[1].read_bytes()[:-4])
     (tmp_path / "wrong.cfg").write_text(TEXT.replace("[maxpool]", "[shortcut]", 1))
+    (tmp_path / "twice").write_text("a\n" * 80)
     if "plain" in words:
         keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]).save(tmp_path / "plain.keras")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*")}

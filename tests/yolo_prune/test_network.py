@@ -127,6 +127,7 @@ def test_scaled_widths_are_multiples_of_four_near_the_product(factor, variant):
         ({"image_size": (0, 96)}, "use 96x32"),
         ({"num_classes": 0}, "received num_classes 0"),
         ({"class_names": ("car",)}, "received 1 class names; expected 2"),
+        ({"class_names": ("car", "Car")}, "received class name 'car' twice"),
         ({"anchors": "cocos"}, "received anchors 'cocos'"),
         ({"anchors": ((1.0, -1.0),)}, "received anchors of shape (1, 2)"),
     ],

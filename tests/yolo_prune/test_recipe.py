@@ -67,6 +67,12 @@ def test_stages_follow_each_other(lengths):
         assert plan.end(index) == (*plan.starts, plan.epochs)[index + 1]
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_keras_does_not_take(seed):
+    with pytest.raises(InputError, match=f"seed {seed}; expected a whole number from 0"):
+        TrainConfig(data=Path("a.h5"), out=Path("run"), seed=seed)
+
+
 def test_a_config_needs_a_stage():
     with pytest.raises(InputError, match="no stages"):
         TrainConfig(data=Path("a.h5"), out=Path("run"), stages=())

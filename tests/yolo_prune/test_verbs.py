@@ -143,6 +143,13 @@ def test_wrong_metrics_are_told_before_anything_is_read(given, told, tmp_path):
         verbs.evaluate(EvaluateConfig(model=tmp_path / "none", data=tmp_path / "none", metrics=given))
 
 
+@pytest.mark.parametrize("option", ["report", "pictures"])
+def test_a_file_where_a_folder_is_to_be_is_told_before_anything_is_read(option, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=f"--{option} .*file, which is a file"):
+        verbs.evaluate(EvaluateConfig(model=tmp_path / "none", data=tmp_path / "none", **{option: tmp_path / "file"}))
+
+
 def test_a_head_of_unknown_classes(make_detector, small_h5, tmp_path):
     names = ("cat", "dog", "cow", "pig", "hen")
     make_detector(class_names=names).save(tmp_path / "farm.keras")

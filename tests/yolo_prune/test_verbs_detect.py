@@ -253,6 +253,8 @@ def test_no_video_at_all(small_model, tmp_path):
     with pytest.raises(InputError, match=r"none\.mp4, which is not a file"):
         run_detect(small_model, [tmp_path / "none.mp4"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    with pytest.raises(InputError, match=r"--out .*text\.mp4, which is a file"):
+        run_detect(small_model, [tmp_path / "text.mp4"], tmp_path / "text.mp4")
 
 
 def test_ffmpeg_and_opencv_keep_quiet(tmp_path):

@@ -79,6 +79,11 @@ def test_mistakes_are_told(folders, spoil, message):
         run(folders)
 
 
+def test_a_folder_that_is_called_like_a_file_is_none(folders):
+    (folders / "results" / "000007.txt").mkdir()
+    assert run(folders)["car"]["easy"]["AP11"] == pytest.approx(100 / 11)
+
+
 def test_from_the_command_line(folders, capsys):
     verb = Verb("kitti-eval", KittiEval, kitti_eval, table, "yolo-prune kitti-eval label_2 results --json R.json")
     arguments = ["kitti-eval", str(folders / "label_2"), str(folders / "results"), "--json", str(folders / "R.json")]

@@ -8,6 +8,7 @@ from keras import layers
 
 from run_tools import saved
 from run_tools.errors import InputError
+from yolo_prune.class_map import check_names
 from yolo_prune.darknet.cfg import parse, with_size, with_widths
 from yolo_prune.darknet.layers import Reorg
 from yolo_prune.darknet.structure import Convolution, Layer, MaxPool, Network, ReorgLayer, Route
@@ -59,10 +60,7 @@ class DarknetModel(YoloV2):
         region = network.region
         if region is None:
             raise InputError("a cfg without [region]", "a detector", "give a whole cfg")
-        if class_names is not None and len(class_names) != region.classes:
-            raise InputError(
-                f"{len(class_names)} class names", f"{region.classes}, one a class", "name every class once"
-            )
+        named = check_names(class_names, region.classes)
         inputs, logits = graph(network)
         kwargs.setdefault("name", "darknet")
         # Past YoloV2's own, which builds another graph.
@@ -77,7 +75,7 @@ class DarknetModel(YoloV2):
             "reorg" if any(isinstance(layer, ReorgLayer) for layer in network.layers) else "space_to_depth"
         )
         self.widths = tuple(layer.shape[2] for layer in network.convolutions[:-1])
-        self.class_names = tuple(class_names) if class_names is not None else None
+        self.class_names = named
 
     def at_size(self, image_size: Sequence[int]) -> "DarknetModel":
         """The same network and weights for another input, (height, width)."""

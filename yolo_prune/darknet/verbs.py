@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from run_tools.errors import InputError
 from run_tools.files import atomic_path, write_text
 from yolo_prune.darknet.files import load, save
@@ -15,7 +17,7 @@ def import_darknet(options: ImportDarknetConfig) -> dict[str, Any]:
 
     Returns:
         `{"out", "input" (height, width), "parameters", "anchors", "num_classes", "class_names", "names_given",
-        "header", "bytes"}`.
+        "header", "not_finite", "bytes"}`; `not_finite` is how many of the weights are no finite numbers.
 
     Raises:
         InputError: see `load`; or when OUT does not end in .keras, or the names are not one a class.
@@ -35,6 +37,7 @@ def import_darknet(options: ImportDarknetConfig) -> dict[str, Any]:
         "class_names": None if model.class_names is None else list(model.class_names),
         "names_given": names is not None,
         "header": model.header._asdict(),
+        "not_finite": sum(int(np.count_nonzero(~np.isfinite(array))) for array in model.get_weights()),
         "bytes": options.out.stat().st_size,
     }
 
@@ -61,6 +64,8 @@ def import_table(result: dict[str, Any]) -> str:
         f"{result['num_classes']} classes, {len(result['anchors'])} anchors",
         f"written by darknet {header['major']}.{header['minor']}.{header['revision']} after {header['seen']:,} images",
     ]
+    if result["not_finite"]:
+        lines.append(f"note: {result['not_finite']:,} of the weights are no finite numbers; is the file whole?")
     if names is None:
         lines.append("note: the classes have no names; give them with --names")
     elif not result["names_given"]:

@@ -24,7 +24,7 @@ class Paper003Config:
     split: str = option("test", help="split that the table is computed on")
     scenes: int = option(3000, help="synthetic scenes of a source network made without --weights", minimum=30)
     quick: bool = option(False, help="a tenth of the epochs or less, and named so in the report")
-    seed: int = option(0, help="of weights and shuffling")
+    seed: int = option(0, help="of weights and shuffling", minimum=0)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class StudyConfig:
     batch_size: int = option(16, help="images a step", minimum=1)
     split: str = option("test", help="split that the runs are judged on")
     score: float = option(0.5, help="score threshold of precision and recall", minimum=0.0, maximum=1.0)
-    seed: int = option(0, help="of weights, shuffling and augmentation")
+    seed: int = option(0, help="of weights, shuffling and augmentation", minimum=0)
     bootstrap: int = option(1000, help="resamples of the images for 95 % intervals; 0: none", minimum=0)
 
 
