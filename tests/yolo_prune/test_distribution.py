@@ -20,6 +20,7 @@ from run_tools.errors import InputError
 from run_tools.folder import RunFolder
 from yolo_prune.distribution import Hosts
 from yolo_prune.models import load_model
+from yolo_prune.pruning.settings import Pruning
 from yolo_prune.recipe import Stage
 from yolo_prune.trainer import Trainer
 
@@ -69,6 +70,11 @@ def test_every_device_has_as_many_images():
         Hosts(1, 2, 4).share(10)
     with pytest.raises(InputError, match="give --batch-size 4"):
         Hosts(0, 2, 4).share(3)
+
+
+def test_pruning_is_no_work_for_several_hosts(small, small_h5, tmp_path):
+    with pytest.raises(InputError, match="prune with distribute multihost"):
+        small(small_h5, tmp_path, distribute="multihost", prune=Pruning(sparsity=0.5))
 
 
 def test_an_ablation_is_no_work_for_several_hosts(small_h5, tmp_path):
@@ -155,11 +161,12 @@ def start(chosen, folder, index, port=None):
 
 
 def said(process, log):
-    process.wait(timeout=500)
+    process.wait(timeout=1100)
     return log.read_text()
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # three processes, which a busy machine gives few seconds of each minute
 @needs_jax
 def test_two_processes_train_like_one(small, small_h5, tmp_path):
     """Weights, metrics and log of two processes, cut off and resumed, are those of one that ran through.
