@@ -65,7 +65,6 @@ class ClusterConfig:
     )
     most_correlated: float = option(0.9, help="of decorrelated: |r| of any two features", minimum=0.0, maximum=1.0)
     tolerance: float = option(0.0, help="stop when the memberships move less", minimum=0.0)
-    dtype: Literal["float32", "float64"] = option("float32", help="of the products")
     silhouette: int = option(5000, help="training vectors drawn for the silhouette; 0: all of them, slow", minimum=0)
     baselines: bool = option(True, help="also the most frequent class, nearest centroid and a linear probe")
 

@@ -17,8 +17,8 @@ from data_tools.label_pipeline import LabelBatches
 from data_tools.store import open_store
 from prune_tools.mask_set import Masks
 from run_tools import checkpoint, cpu, precision
-from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
-from run_tools.errors import InputError
+from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars, advice_of
+from run_tools.errors import InputError, TrainingDiverged
 from run_tools.folder import RunFolder
 
 FINAL_RATE = 0.01
@@ -49,6 +49,7 @@ class Trainer:
         self.task = self.store.task(config.task, config.classes)
         self.architecture, self.shape = inputs.resolve(config, self.store)
         self.model: Classifier = None  # type: ignore[assignment]  # made by `fit`
+        self.before: dict[str, Any] = {}  # what the state goes on to say
 
     def fit(self) -> dict[str, Any]:
         """Trains, or goes on training.
@@ -59,26 +60,40 @@ class Trainer:
 
         Raises:
             InputError: for data, weights or a run folder that do not fit the config.
-            TrainingDiverged: at the first loss that is not finite.
+            TrainingDiverged: at a loss that is not finite, once it has gone back to its last checkpoint for one before
+                (`checkpoint.go_back`).
         """
         config, folder = self.config, RunFolder(self.config.out)
         keras.utils.set_random_seed(config.seed)
-        train, val = self._feed("train", augment=config.augment, limit=config.limit), self._feed("val")
+        train, val = self._feeds()
         with precision.scope(config.mixed_precision):
             if folder.read_state() is None:
                 # Before the folder is made: what is wrong with widths or weights must not leave one behind.
                 self._start()
             with folder.create(config):
-                state = folder.read_state()
-                if state:
-                    self._restore(folder, state)
-                else:
-                    # A run that was cut off in its first epoch may have logged it.
-                    folder.truncate(lambda row: False)
-                if not (state and state["finished"]):
-                    self._run(folder, state, train, val)
-                    checkpoint.finish(folder)
+                try:
+                    self._go(folder, train, val)
+                except TrainingDiverged as error:
+                    checkpoint.go_back(folder, error)
+                    keras.utils.set_random_seed(config.seed)  # as in a process that was cut off and started again
+                    self._go(folder, *self._feeds())
                 return self._summary(folder, train)
+
+    def _go(self, folder: RunFolder, train: LabelBatches, val: LabelBatches) -> None:
+        """From where the folder stands to the end."""
+        state = folder.read_state()
+        if state:
+            self._restore(folder, state)
+        else:
+            # A run that was cut off in its first epoch may have logged it.
+            folder.truncate(lambda row: False)
+        if not (state and state["finished"]):
+            self._run(folder, state, train, val)
+            checkpoint.finish(folder)
+
+    def _feeds(self) -> tuple[LabelBatches, LabelBatches]:
+        """Of the training and of the validation split."""
+        return self._feed("train", augment=self.config.augment, limit=self.config.limit), self._feed("val")
 
     def _feed(self, split: str, **options: Any) -> LabelBatches:
         config = self.config
@@ -111,6 +126,7 @@ class Trainer:
                 "compile it again with the same options, or choose a new --out",
             )
         self.model = load_classifier(folder.path(state["checkpoint"]), compile=True)
+        self.before = {name: state[name] for name in (checkpoint.DIVERGED,) if name in state}
         folder.truncate(lambda row: row.get("epoch", -1) < state["epoch"])
         print(f"resuming {self.config.out} after epoch {state['epoch']} of {self.config.epochs}")
 
@@ -161,7 +177,7 @@ class Trainer:
             Reseed(config.seed),
             # Before what judges or saves the model.
             *([] if self.masks is None else [self.masks.callback()]),
-            NanStop((), lambda batch: "images " + ", ".join(train.ids(batch % len(train)))),
+            NanStop((), lambda batch: "images " + ", ".join(train.ids(batch % len(train))), advice_of(config)),
             validation,
             JsonLines(folder),
             TensorBoardScalars(logdir),
@@ -174,6 +190,7 @@ class Trainer:
                 data=self.store.digest(),
                 every=config.save_every,
                 end=config.epochs,
+                also=self.before,
             ),
             board_of(folder, config, validation.charted),
         ]

@@ -14,7 +14,7 @@ import numpy as np
 from run_tools.errors import TrainingDiverged
 from run_tools.folder import RunFolder
 
-__all__ = ["JsonLines", "NanStop", "TensorBoardScalars", "TrainingDiverged", "learning_rate"]
+__all__ = ["JsonLines", "NanStop", "TensorBoardScalars", "TrainingDiverged", "advice_of", "learning_rate"]
 
 
 def learning_rate(model: keras.Model) -> float | None:
@@ -113,6 +113,17 @@ class NanStop(keras.callbacks.Callback):
             "finite losses",
             self.advice,
         )
+
+
+def advice_of(config: Any) -> str:
+    """What to try where the loss of a training is not finite time and again, for `NanStop`.
+
+    Args:
+        config: of the training, with `cpu_bfloat16` and `mixed_precision`.
+    """
+    half = {"--cpu-bfloat16": config.cpu_bfloat16, "--mixed-precision": config.mixed_precision}
+    without = "".join(f"leave {name} out, " for name, given in half.items() if given)
+    return f"with another --out, {without}lower the learning rate or clip the gradients; or look at that batch"
 
 
 class TensorBoardScalars(keras.callbacks.Callback):

@@ -6,7 +6,7 @@ import keras
 
 from data_tools.pipeline import Batches
 from run_tools import checkpoint
-from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars
+from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars, advice_of
 from run_tools.folder import RunFolder
 from yolo_prune.averages import Averages
 from yolo_prune.board import Board
@@ -16,7 +16,6 @@ from yolo_prune.loss import COMPONENTS
 from yolo_prune.monitor import Pictures, ValidationAP
 from yolo_prune.monitor_figures import Judgement
 from yolo_prune.prior import PriorEnds
-from yolo_prune.recipe import TrainConfig
 
 if TYPE_CHECKING:
     from yolo_prune.trainer import Trainer
@@ -89,10 +88,3 @@ def validated(end: int, every: int) -> list[int]:
         every: so many.
     """
     return sorted({*range(every, end, every), end})
-
-
-def advice_of(config: TrainConfig) -> str:
-    """What to try where the loss is not finite time and again."""
-    half = {"--cpu-bfloat16": config.cpu_bfloat16, "--mixed-precision": config.mixed_precision}
-    without = "".join(f"leave {name} out, " for name, given in half.items() if given)
-    return f"with another --out, {without}lower the learning rate or clip the gradients; or look at that batch"

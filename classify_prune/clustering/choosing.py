@@ -76,12 +76,11 @@ def by_correlation(how: str, data: Vectors, most: float) -> Choice:
 def _genetic(options: ClusterConfig, search: GeneticConfig, data: Vectors, clusters: int) -> Choice:
     def make() -> FuzzyCMeans:
         return FuzzyCMeans(
-            clusters, options.fuzziness[0], search.iterations, options.tolerance, options.start, search.seed,
-            options.dtype,
-        )  # fmt: skip
+            clusters, options.fuzziness[0], search.iterations, options.tolerance, options.start, search.seed
+        )
 
     kept = [data.digest, data.task.name, options.classes, options.scale, options.components, clusters]
-    kept += [options.fuzziness[0], options.tolerance, options.start, options.dtype]
+    kept += [options.fuzziness[0], options.tolerance, options.start]
     found = GeneticSelection(search, options.genetic_out, " ".join(map(str, kept))).fit(
         measure(search, make, data), data.train.shape[1]
     )

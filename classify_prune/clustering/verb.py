@@ -98,7 +98,7 @@ def cluster(options: ClusterConfig) -> dict[str, Any]:
     Raises:
         InputError: for a file without vectors, a task or split that is not there, or without the extra `cluster`.
     """
-    for module in missing(("sklearn", "scipy")):
+    for module in missing(("sklearn", "scipy", "skfuzzy")):
         raise absent(module, naming.EXTRA)
     data = Vectors(options)
     count = options.clusters or len(data.task.class_names)
@@ -140,9 +140,7 @@ def _one(options: ClusterConfig, data: Vectors, count: int, fuzziness: float, se
         if number in wanted:
             rows.append(_row(options, data, found, fuzziness, seed, number))
 
-    made = FuzzyCMeans(count, fuzziness, wanted[-1], options.tolerance, options.start, seed, options.dtype).fit(
-        data.train, shown=shown
-    )
+    made = FuzzyCMeans(count, fuzziness, wanted[-1], options.tolerance, options.start, seed).fit(data.train, shown)
     # Where it came to rest, further iterations would change nothing.
     later = [number for number in wanted if number > made.iterations_]
     if later:

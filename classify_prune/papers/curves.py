@@ -66,6 +66,21 @@ class Curves:
         (accuracy, loss), (test, _) = self.val.measure(model), self.test.measure(model)
         return {"val_accuracy": accuracy, "val_loss": loss, "test_accuracy": test}
 
+    def all(self, model: Classifier, methods: Mapping[str, Method], stride: int, retrainings: int) -> dict[str, Any]:
+        """Every method and the control.
+
+        Args:
+            model: trained; left as it is.
+            methods: by name.
+            stride: of `curve`.
+            retrainings: of `control`.
+
+        Returns:
+            `{"curves": {method: see `curve`}, "control": see `control`}`.
+        """
+        curves = {name: self.curve(name, model, method, stride) for name, method in methods.items()}
+        return {"curves": curves, "control": self.control(model, retrainings)}
+
     def curve(self, name: str, model: Classifier, method: Method, stride: int = 1) -> dict[str, Any]:
         """One method from the whole layer to its last unit, retrained after every iteration.
 

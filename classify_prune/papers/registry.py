@@ -15,7 +15,7 @@ from run_tools.cli import Verb
 from run_tools.config import option
 
 _NAME = re.compile(r"paper(\d{3})")
-_FRAME = "classify_prune.papers.verb:"
+_FRAME, _SUMMARY = "classify_prune.papers.verb:", "classify_prune.papers.summary:"
 
 
 def numbers() -> list[str]:
@@ -68,7 +68,11 @@ class SummaryConfig:
     """The papers' claims beside what was found, one Markdown table from the folders of finished runs."""
 
     runs: tuple[Path, ...] = dataclasses.field(
-        metadata={"help": "folders that `paper NNN --out` wrote", "positional": True, "many": True}
+        metadata={
+            "help": "folders that `paper NNN --out` wrote; paper 003's is the detector's, of `yolo-prune paper003`",
+            "positional": True,
+            "many": True,
+        }
     )
 
 
@@ -84,5 +88,5 @@ def verbs() -> tuple[Verb, ...]:
         )
         for number in numbers()
     ]
-    example = "classify-prune paper summary runs/paper000 runs/paper001"
-    return (*made, Verb("paper summary", SummaryConfig, _FRAME + "summary", _FRAME + "summary_table", example))
+    example = "classify-prune paper summary runs/paper000 runs/paper001 runs/paper003"
+    return (*made, Verb("paper summary", SummaryConfig, _SUMMARY + "summary", _SUMMARY + "table", example))

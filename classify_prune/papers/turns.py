@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +47,11 @@ def turn(seeds: Mapping[str, Any], name: str, units: int, cost: float, samples: 
         values = over(seeds, name, f"{split}_accuracy")[1]
         told[split] = {"at": values[:, at].tolist(), "base": values[:, 0].tolist()}
     return told
+
+
+def turns(seeds: Mapping[str, Any], names: Iterable[str], units: int, cost: float, samples: int) -> dict[str, Any]:
+    """`turn` of each method, by its name."""
+    return {name: turn(seeds, name, units, cost, samples) for name in names}
 
 
 def interval(found: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`classify-prune paper NNN`: compile what has to be compiled, run the paper, write one page; and `paper summary`."""
+"""`classify-prune paper NNN`: compile what has to be compiled, run the paper, write one page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 from classify_prune.papers import data as given
 from classify_prune.papers import pages, registry
-from classify_prune.papers.registry import SummaryConfig
 from run_tools import config as configs
 from run_tools import files
 from run_tools.errors import InputError
@@ -88,47 +87,3 @@ def table(result: dict[str, Any]) -> str:
         lines.append(pages.QUICK)
     lines += [f"data: {data['source']}, {data['file']}", "", registry.part(result["paper"], "page").text(result), ""]
     return "\n".join([*lines, f"{result['seconds'] / 60:.1f} min now; open {result['report']}"])
-
-
-def summary(options: SummaryConfig) -> dict[str, Any]:
-    """Run `paper summary`.
-
-    Returns:
-        `{"rows": [{"paper", "title", "claim", "published", "ours", "data", "content" (images or features), "tested"
-        (how many for test), "seeds" (how many), "quick"}, …]}`, by paper and claim; runs of one paper on several data
-        lie beside each other.
-
-    Raises:
-        InputError: for a folder without a finished run.
-    """
-    rows = []
-    for folder in options.runs:
-        path = folder / RESULT
-        if not path.is_file():
-            raise InputError(f"{folder}: no {RESULT} in it", "folders of finished runs", "run classify-prune paper")
-        found = files.read_json(path)
-        common = {name: found[name] for name in ("paper", "title", "quick")} | {"data": found["data"]["source"]}
-        data = found["data"]
-        common |= {
-            "content": data["content"],
-            "tested": found.get("tested", data["images"]["test"]),
-            "seeds": len(found["seeds"]),
-        }
-        claims = registry.part(found["paper"], "claims").claims(found)
-        rows += [((found["paper"], place), {**common, **claim}) for place, claim in enumerate(claims)]
-    return {"rows": [row for _, row in sorted(rows, key=lambda row: row[0])]}
-
-
-def summary_table(result: dict[str, Any]) -> str:
-    """The result of `paper summary` as Markdown; a claim that several runs look at is told once."""
-    lines, last = ["| paper | what it claimed | what we find | on |", "|---|---|---|---|"], None
-    below: dict[str, None] = {}
-    for row in result["rows"]:
-        claim = f"{row['claim']}: {row['published']}"
-        told = "" if (row["paper"], claim) == last else claim
-        on = f"{row['data'].removeprefix('images in ')}{', quick' if row['quick'] else ''}"
-        lines.append(f"| {row['paper']} | {told} | {row['ours']} | {on} |")
-        seeds = f"{row['seeds']} seed{'' if row['seeds'] == 1 else 's'}"
-        below[f"{row['paper']} on {on}: {row['tested']:,} {row['content']} for test, {seeds}"] = None
-        last = (row["paper"], claim)
-    return "\n".join([*lines, "", "; ".join(below) + "."])

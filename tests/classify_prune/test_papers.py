@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from classify_prune.papers import data, pages, registry, verb
 from classify_prune.papers.paper000 import published
 from prune_tools.merge import RULES
 from run_tools.errors import InputError
+from run_tools.files import write_json
 from run_tools.report import Report
 from run_tools.summaries import spread
 
@@ -182,3 +184,62 @@ def test_summary_is_a_markdown_table(finished: Path, tmp_path: Path, capsys: pyt
     twice = capsys.readouterr().out.strip().splitlines()
     assert twice[2:-2:2] == table and all(line.startswith("| 000 |  | ") for line in twice[3:-2:2])
     assert cli.main(["paper", "summary", str(tmp_path)]) == 2
+
+
+def of_the_detector() -> dict[str, Any]:
+    """What `yolo-prune paper003` writes, as far as the summary reads it."""
+    from yolo_prune.experiments import table2
+
+    def row(precision: float | None, recall: float) -> dict[str, object]:
+        return {"paper": {"car": {"precision": precision, "recall": recall}}}
+
+    titles = list(table2.PAPER)
+    rows = dict(zip(titles, (row(0.963, 0.0304), row(None, 0), row(1.0, 0.055), row(0.25, 0.5)), strict=True))
+    return {
+        "rows": rows,
+        "paper": table2.PAPER,
+        "data": "KITTI 2D object, split val",
+        "images": {"train": 70, "val": 12, "test": 9},
+        "source": "body.npz",
+        "quick": True,
+    }
+
+
+def test_summary_reads_the_detectors_paper(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json(tmp_path / "paper003.json", of_the_detector())
+    assert cli.main(["paper", "summary", str(tmp_path), str(finished)]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    # Table 2 of the paper, its column of cars.
+    assert lines[-3] == (
+        "| 003 | retraining on KITTI finds cars (precision / recall): .44 / .60 → COCO-FT .65 / .82, COCO-Full "
+        ".70 / .83, KITTI-FT .97 / .53 | .96 / .03 → COCO-FT – / .00, COCO-Full 1.00 / .06, KITTI-FT .25 / .50 | "
+        "KITTI 2D object, quick |"
+    )
+    assert lines[2].startswith("| 000 |")
+    assert lines[-1].endswith("; 003 on KITTI 2D object, quick: 12 images for test, 1 seed, begun from body.npz.")
+    # A source without a head of the classes is not judged before the training.
+    found = of_the_detector()
+    found["rows"]["not fine-tuned"] = None
+    write_json(tmp_path / "paper003.json", found)
+    assert cli.main(["paper", "summary", str(tmp_path)]) == 0
+    assert "| not measured → COCO-FT – / .00" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("result.json", "{}", "KeyError: 'paper'"),
+        ("result.json", '{"paper": "777"}', "unknown paper 777"),
+        ("result.json", "[1]", "no paper's result"),
+        ("result.json", "{", "which is not JSON"),
+        ("paper003.json", '{"rows": {}}', "no paper's result"),
+        ("other.json", "{}", "neither result.json nor paper003.json"),
+    ],
+)
+def test_a_summary_of_something_else_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str, told: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    assert cli.main(["paper", "summary", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and told in error

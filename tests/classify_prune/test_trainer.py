@@ -1,5 +1,7 @@
 """Training on small files: what is learnt, logged, kept, and gone on with."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from classify_prune.loading import load_classifier
 from classify_prune.recipe import TrainConfig
 from classify_prune.trainer import Trainer
 from data_tools.label_augment import LabelAugment
+from data_tools.label_pipeline import LabelBatches
 from data_tools.store import open_store
-from run_tools.errors import InputError
+from run_tools.errors import InputError, TrainingDiverged
 from run_tools.folder import RunFolder
 
 
@@ -130,3 +133,45 @@ def test_other_data_is_not_gone_on_with(features_h5, tmp_path, train_cut_off):
     folder.write_state({**folder.read_state(), "data": "another"})
     with pytest.raises(InputError, match="other contents than when"):
         Trainer(config, verbose=0).fit()
+
+
+def test_it_goes_back_to_its_last_checkpoint_once(features_h5, tmp_path, monkeypatch, capsys):
+    whole, cut, never = (features(features_h5, tmp_path / name, dropout=0.5) for name in ("whole", "cut", "never"))
+    Trainer(whole, verbose=0).fit()
+    folder, given = RunFolder(cut.out), LabelBatches.__getitem__
+
+    def poisoned(wanted):
+        def get(self, index):
+            inputs, labels = given(self, index)
+            # Not NaN itself, of which a ReLU may make 0.
+            return (np.full_like(inputs, 3e38) if wanted(self, index) else inputs), labels
+
+        return get
+
+    # In the third epoch, unless it has gone back: what happened once need not happen again.
+    def wanted(feed, index):
+        return feed.split.name == "train" and feed.epoch == 2 and index == 1 and "diverged" not in folder.read_state()
+
+    monkeypatch.setattr(LabelBatches, "__getitem__", poisoned(wanted))
+    Trainer(cut, verbose=0).fit()
+    (gone,) = re.findall(r"note: (.*); back to the checkpoint after epoch 2, this once", capsys.readouterr().out)
+    assert (
+        re.match(r"loss = (nan|inf) in epoch 2, batch 1 \(images 0", gone) and gone == folder.read_state()["diverged"]
+    )
+    for name in ("last.keras", "best.keras"):
+        for one, other in zip(weights(whole.out / name), weights(cut.out / name), strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert [row["epoch"] for row in folder.metrics()] == [0, 1, 2, 3]
+    # Time and again: the second time is the end, also for the same command once more; a first epoch has nothing behind.
+    monkeypatch.setattr(
+        LabelBatches, "__getitem__", poisoned(lambda feed, index: feed.split.name == "train" and feed.epoch == 1)
+    )
+    folder = RunFolder(never.out)
+    for _ in range(2):
+        with pytest.raises(TrainingDiverged, match="epoch 1, batch 0 .*with another --out, lower the learning rate"):
+            Trainer(never, verbose=0).fit()
+        assert folder.read_state()["epoch"] == 1 and "diverged" in folder.read_state()
+    monkeypatch.setattr(LabelBatches, "__getitem__", poisoned(lambda feed, index: feed.split.name == "train"))
+    with pytest.raises(TrainingDiverged, match="epoch 0"):
+        Trainer(features(features_h5, tmp_path / "first"), verbose=0).fit()
+    assert RunFolder(tmp_path / "first").read_state() is None

@@ -12,9 +12,9 @@ import numpy as np
 
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
+from classify_prune.papers.base import base_config
 from classify_prune.papers.paper000.settings import Settings
 from classify_prune.pruning import tuning
-from classify_prune.recipe import TrainConfig
 from prune_tools import cost, distinctiveness, masks
 from prune_tools.graph import Graph, Group
 from prune_tools.mask_set import Masks
@@ -35,26 +35,13 @@ class Study:
     def __init__(self, data: Path, out: Path, settings: Settings, seed: int) -> None:
         self.out, self.settings = out, settings
         self.judge = tuning.Judge(data, batch_size=settings.batch_size)
-        self.base_config = TrainConfig(
+        self.base_config = base_config(
+            settings,
             data=data,
             out=out / "base",
             network="resnet18",
-            input=settings.input,
-            widths=settings.widths,
-            weights=settings.weights,
             new_head=settings.weights is not None,
-            standardise=settings.standardise,
-            augment=settings.augment,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            schedule=settings.schedule,
-            weight_decay=settings.weight_decay,
-            patience=settings.patience,
             monitor="val_accuracy",
-            limit=settings.limit,
-            cpu_bfloat16=settings.cpu_bfloat16,
-            workers=settings.workers,
             seed=seed,
         )
 

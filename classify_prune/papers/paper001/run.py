@@ -11,10 +11,10 @@ import numpy as np
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
 from classify_prune.papers import turns as turning
+from classify_prune.papers.base import base_config
 from classify_prune.papers.curves import Curves, Method
 from classify_prune.papers.paper001.settings import Settings
 from classify_prune.pruning import tuning
-from classify_prune.recipe import TrainConfig
 from data_tools.store import open_store
 from prune_tools import cost, distinctiveness, statistics
 from run_tools.errors import InputError
@@ -67,10 +67,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     counts = {split: task.counts(split) for split in store.splits}
     seeds = {str(seed): one(data, out / f"seed-{seed}", settings, seed) for seed in settings.seeds}
     flops = next(iter(seeds.values()))["flops"]
-    turns = {
-        name: turning.turn(seeds, name, settings.hidden, flops / settings.hidden, settings.samples)
-        for name in methods(settings)
-    }
+    per_unit = flops / settings.hidden
     return {
         "splits": {split: int(count.sum()) for split, count in counts.items()},
         "shares": {
@@ -79,7 +76,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
         },
         "seeds": seeds,
         "flops": flops,
-        "turns": turns,
+        "turns": turning.turns(seeds, methods(settings), settings.hidden, per_unit, settings.samples),
     }
 
 
@@ -87,24 +84,14 @@ def one(data: Path, out: Path, settings: Settings, seed: int) -> dict[str, Any]:
     """One seed.
 
     Returns:
-        `{"base": see `tuning.tuned`, "flops", "angles": see `angles`, "curves": {method: see `Curves.curve`},
-        "control": see `Curves.control`}`.
+        `{"base": see `tuning.tuned`, "flops", "angles": see `angles`}` and what `Curves.all` returns.
     """
-    config = TrainConfig(
+    config = base_config(
+        settings,
         data=data,
         out=out / "base",
-        task=settings.task,
         network="mlp",
         widths=(settings.hidden,),
-        dropout=settings.dropout,
-        standardise=settings.standardise,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        optimizer=settings.optimizer,
-        momentum=settings.momentum,
-        learning_rate=settings.learning_rate,
-        patience=settings.patience,
-        limit=settings.limit,
         # Checkpoints and pictures of every epoch would take longer than the epochs.
         save_every=10,
         images_every=100,
@@ -124,10 +111,7 @@ def one(data: Path, out: Path, settings: Settings, seed: int) -> dict[str, Any]:
         "base": base,
         "flops": cost.flops(model, "paper001"),
         "angles": angles(model, made.seen, settings.centre),
-        "curves": {
-            name: made.curve(name, model, method, settings.stride) for name, method in methods(settings).items()
-        },
-        "control": made.control(model, settings.control),
+        **made.all(model, methods(settings), settings.stride, settings.control),
     }
 
 

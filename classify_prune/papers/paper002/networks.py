@@ -14,6 +14,7 @@ import numpy as np
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
 from classify_prune.networks import HEAD
+from classify_prune.papers.base import base_config
 from classify_prune.papers.paper002.cumulative import READINGS, CumulativeTrainer, PruneAfterEpochs
 from classify_prune.papers.paper002.settings import Settings
 from classify_prune.pruning import tuning
@@ -50,10 +51,9 @@ class Study:
         store: Any = open_store(data, "classification")
         self.judge = tuning.Judge(data, SPLITS, task, batch_size=1000)
         self.layers = (HIDDEN,) if settings.layers == "hidden" else (HIDDEN, HEAD)
-        self.config = TrainConfig(
-            data=data, out=out, task=task, network="mlp", widths=(settings.hidden or store.input_shape[0] // 2,),
-            dropout=0.0, standardise=settings.standardise, epochs=settings.epochs, batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate, monitor="val_accuracy", patience=None,
+        self.config = base_config(
+            settings, data=data, out=out, task=task, network="mlp",
+            widths=(settings.hidden or store.input_shape[0] // 2,), dropout=0.0, monitor="val_accuracy", patience=None,
             save_every=max(1, settings.epochs // 10), images_every=NEVER, seed=seed,
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from classify_prune.loading import load_classifier
 from classify_prune.papers import turns as turning
+from classify_prune.papers.base import base_config
 from classify_prune.papers.curves import Curves, Method
 from classify_prune.papers.paper004 import published
 from classify_prune.papers.paper004.settings import Settings
@@ -60,7 +61,6 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     seeds = {str(seed): one(data, out / f"seed-{seed}", settings, seed, name, classes) for seed in settings.seeds}
     units = settings.widths[-1]
     per_unit = next(iter(seeds.values()))["per_unit"]
-    turns = {way: turning.turn(seeds, way, units, per_unit, settings.samples) for way in methods(settings)}
     return {
         "task": name,
         "tested": int(counts["test"].sum()),
@@ -68,7 +68,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
             split: dict(zip(task.class_names, count.tolist(), strict=True)) for split, count in histograms.items()
         },
         "seeds": seeds,
-        "turns": turns,
+        "turns": turning.turns(seeds, methods(settings), units, per_unit, settings.samples),
     }
 
 
@@ -77,28 +77,18 @@ def one(data: Path, out: Path, settings: Settings, seed: int, task: str, classes
 
     Returns:
         `{"rates": {rate: see `tuning.tuned`}, "base": likewise, "training": rows of `CHARTED`, "per_unit":
-        multiply-adds that a unit costs, "curves": {method: see `Curves.curve`}, "control"}`.
+        multiply-adds that a unit costs, "macs"}` and what `Curves.all` returns.
     """
-    config = TrainConfig(
+    config = base_config(
+        settings,
         data=data,
         out=out / f"rate-{settings.learning_rate:g}",
-        task=task,  # type: ignore[arg-type]
+        task=task,
         classes=classes,
         network="lenet5",
         input="32x32",
-        widths=settings.widths,
-        standardise=settings.standardise,
-        augment=settings.augment,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        optimizer=settings.optimizer,
-        momentum=settings.momentum,
-        learning_rate=settings.learning_rate,
-        patience=settings.patience,
-        limit=settings.limit,
         images_every=50,
         seed=seed,
-        workers=settings.workers,
     )
     judge = tuning.Judge(data, task=task, classes=classes)
     rates = {}
@@ -117,10 +107,7 @@ def one(data: Path, out: Path, settings: Settings, seed: int, task: str, classes
         # Its row in, and its row out.
         "per_unit": (layer.kernel.shape[0] + model.num_classes),
         "macs": cost.flops(model, "macs"),
-        "curves": {
-            name: made.curve(name, model, method, settings.stride) for name, method in methods(settings).items()
-        },
-        "control": made.control(model, settings.control),
+        **made.all(model, methods(settings), settings.stride, settings.control),
     }
 
 
