@@ -74,6 +74,15 @@ class _TensorFlowSums(_Sums):
         return (products + products.T) / 2, self.sums.numpy(), self.count
 
 
+def _kind() -> type[_Sums]:
+    if keras.backend.backend() != "tensorflow":
+        return _Sums
+    import tensorflow as tf
+
+    # Replicas would each add the whole batch to one variable.
+    return _Sums if tf.distribute.has_strategy() else _TensorFlowSums
+
+
 class Probe(keras.Model):
     """Sums of units' outputs; runs the model's own layers, and adds nothing to them.
 
@@ -90,8 +99,7 @@ class Probe(keras.Model):
         super().__init__(name="probe")
         self.source = graph.flat.model
         self._flat, self._places, self._positions, self._average = graph.flat, places, positions, average
-        kind = _TensorFlowSums if keras.backend.backend() == "tensorflow" else _Sums
-        self._totals = [kind(columns.shape[1]) for _, columns in places]
+        self._totals = [_kind()(columns.shape[1]) for _, columns in places]
         # XLA pays on accelerators; for TensorFlow on a CPU it only adds minutes of compilation.
         self.compile(jit_compile=keras.backend.backend() != "tensorflow")
 
@@ -122,8 +130,8 @@ class Probe(keras.Model):
             total.reset()
 
     def add(self, inputs: Any) -> None:
-        """Adds a batch."""
-        returned = keras.tree.flatten(self.predict_on_batch(inputs))
+        """Adds a batch; an InputError where it does not fit the model."""
+        returned = keras.tree.flatten(self.predict_on_batch(self._flat.arrange(inputs)))
         for total, one in zip(self._totals, returned, strict=True):
             total.outside(np.asarray(one))
 

@@ -244,12 +244,28 @@ def test_several_inputs():
     same(statistics.collect(model, x, batch_size=4)["hidden"], hidden.astype(np.float64))
 
 
+def test_inputs_by_name_go_where_they_belong():
+    keras.utils.set_random_seed(0)
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    hidden = layers.Dense(4, name="hidden")(layers.Concatenate()([b, 2 * a]))
+    model = keras.Model([b, a], layers.Dense(1)(hidden))  # not in the order of their names
+    x = {"a": rows(9, 3), "b": rows(9, 3, seed=1)}
+    values = np.concatenate([x["b"], 2 * x["a"]], axis=1) @ model.get_layer("hidden").kernel.numpy()
+    for data in (x, [x["b"], x["a"]], [({"b": x["b"], "a": x["a"]}, None)]):
+        same(statistics.collect(model, data, batch_size=4)["hidden"], values.astype(np.float64))
+    for data in (x["a"], {"a": x["a"]}, [x["b"], x["a"][:4]], [rows(9, 2), x["a"]]):
+        with pytest.raises(InputError, match="received inputs of shapes"):
+            statistics.collect(model, data)
+
+
 def test_bad_data_are_one_line(dense):
     for data, told in [
         (rows(0, 4), "no data"),
         ([], "no data"),
         (np.full((2, 4), np.nan, np.float32), "not finite"),
         (3, "data of type int"),
+        (rows(2, 5), r"inputs of shapes \(2, 5\); expected those of model .*\(batch, 4\)"),
+        ([[1.0, 2.0, 3.0, 4.0]], "inputs of shapes"),
     ]:
         with pytest.raises(InputError, match=told):
             statistics.collect(dense, data)

@@ -80,6 +80,26 @@ def test_zero_outgoing_weights_may_go_and_the_given_model_stays_as_it_is():
     assert not surgery.Surgery(model, {"inner": [1]}).certificate(x).exact()
 
 
+def test_a_certificate_names_every_output_and_its_own_differences():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4,), name="x")
+    hidden = layers.Dense(6, activation="relu", name="hidden")(x)
+    twice = layers.Dense(1, name="twice")(hidden)
+    outputs = {"z": layers.Dense(2, name="read")(hidden), "a": layers.Dense(3, name="apart")(x), "m": [twice, twice]}
+    model, inputs = keras.Model(x, outputs), data(9, 4)
+    operation = surgery.Surgery(model, {"hidden": [0, 2]})
+    smaller = operation.smaller()
+    found = operation.certificate(inputs, smaller, batch_size=4)
+    assert set(found.structure) == set(found.function) == {"read", "apart", "twice", "twice_1"}
+    before, after = model(inputs), smaller(inputs)
+    for name, place in {"read": "z", "apart": "a"}.items():
+        gap = np.abs(ops.convert_to_numpy(before[place]) - ops.convert_to_numpy(after[place]))
+        given = found.function[name]
+        np.testing.assert_allclose([given.largest, given.mean], [gap.max(), gap.mean()], rtol=1e-4, atol=1e-7)
+    assert found.function["read"].largest > 0.01 and found.function["twice_1"].largest > 0.01
+    assert found.function["apart"].largest < 1e-6 and found.sound() and not found.exact()
+
+
 def test_a_certificate_finds_a_wrong_cut():
     model, x = small(), data(4, 6, 6, 3)
     operation = surgery.Surgery(model, {"inner": [0]})
