@@ -37,7 +37,8 @@ def plan(graph: Graph, units: Mapping[str, Any], multiple: int = 1) -> Cuts:
     Args:
         graph: of the model.
         units: layer name → output channels to remove: numbers, booleans, or (removed, kept or None) pairs.
-        multiple: what the widths that are left should be multiples of; for that the last ones asked for stay.
+        multiple: what the widths that are left should be multiples of, as of each group's widest layer; for that the
+            last ones asked for stay, whichever layer of the group they were asked of.
 
     Raises:
         InputError: for unknown layers, channels that are not there or cannot go, blocks named in part, kept units
@@ -45,18 +46,17 @@ def plan(graph: Graph, units: Mapping[str, Any], multiple: int = 1) -> Cuts:
     """
     if multiple < 1:
         raise InputError(f"multiple {multiple}", "a whole number of at least 1", "for example 8")
-    cuts = Cuts()
-    measured: set[str] = set()
+    wishes = []
     for layer, wish in units.items():
         channels = graph.channels(layer)
         wanted = _wanted(layer, wish, len(channels))
         _allowed(graph, layer, channels, [removed for removed, _ in wanted])
-        units_wanted = graph.units(channels[[removed for removed, _ in wanted]])
-        groups = {place[0].name for place in map(graph.place, units_wanted) if place}
-        if multiple > 1 and not groups & measured:
-            wanted = _rounded(graph, channels, wanted, multiple)
-        measured |= groups
-        _add(graph, cuts, layer, channels, wanted)
+        wishes.append((layer, channels, wanted))
+    stay = _too_many(graph, wishes, multiple)
+    cuts = Cuts()
+    for layer, channels, wanted in wishes:
+        blocks = graph.blocks(channels)
+        _add(graph, cuts, layer, channels, [entry for entry in wanted if int(blocks[entry[0]]) not in stay])
     _not_empty(graph, cuts)
     return cuts
 
@@ -99,13 +99,19 @@ def _allowed(graph: Graph, layer: str, channels: np.ndarray, wanted: list[int]) 
             )
 
 
-def _rounded(graph: Graph, channels: np.ndarray, wanted: list, multiple: int) -> list:
-    """The first of the wishes, so many that the width left is a multiple, rounded up."""
-    blocks = graph.blocks(channels)
-    while wanted and (len(channels) - len(wanted)) % multiple:
-        last = blocks[wanted[-1][0]]
-        wanted = [entry for entry in wanted if blocks[entry[0]] != last]
-    return wanted
+def _too_many(graph: Graph, wishes: list, multiple: int) -> set[int]:
+    """The blocks that must stay, last asked for first, so that each group's widest layer is left a multiple."""
+    asked = [
+        int(block) for _, channels, wanted in wishes for block in graph.blocks(channels[[one for one, _ in wanted]])
+    ]
+    stay: set[int] = set()
+    for group in graph.groups if multiple > 1 else []:
+        widest = max(group.members.values(), key=len)
+        own = set(group.blocks.tolist())
+        gone = [block for block in dict.fromkeys(asked) if block in own]
+        while gone and np.count_nonzero(~np.isin(group.blocks[widest], gone)) % multiple:
+            stay.add(gone.pop())
+    return stay
 
 
 def _add(graph: Graph, cuts: Cuts, layer: str, channels: np.ndarray, wanted: list) -> None:

@@ -101,10 +101,12 @@ def inflection(
     slopes, intercepts = _lines(x, mean, best, joined)
     fitted = np.where(x <= x[best], slopes[0] * x + intercepts[0], slopes[1] * x + intercepts[1])
     straight = np.polynomial.Polynomial.fit(x, mean, 1)(x)
-    return Inflection(
-        float(x[best]), low, high, level, slopes, intercepts,
-        float(((mean - fitted) ** 2).sum()), float(((mean - straight) ** 2).sum()), len(curves),
-    )  # fmt: skip
+    one_line = float(((mean - straight) ** 2).sum())
+    if one_line <= _nothing(mean):
+        one_line = 0.0
+    # Two lines are never worse than one, but for rounding.
+    squares = min(float(((mean - fitted) ** 2).sum()), one_line)
+    return Inflection(float(x[best]), low, high, level, slopes, intercepts, squares, one_line, len(curves))
 
 
 def _check(x: np.ndarray, curves: np.ndarray, least: int, samples: int, level: float) -> None:
@@ -143,8 +145,14 @@ def _best(bases: np.ndarray, curves: np.ndarray) -> np.ndarray:
     """Index of the best split for every curve, shape (curves,)."""
     taken = np.einsum("snk,cn->csk", bases, curves, optimize=True)
     gain = (taken**2).sum(axis=2)
+    gain[gain <= _nothing(curves)[:, None]] = 0
     # Rounding must not choose between equals.
     return (gain >= gain.max(axis=1, keepdims=True) * (1 - 1e-12)).argmax(axis=1)
+
+
+def _nothing(curves: np.ndarray) -> np.ndarray:
+    """Squared errors that are rounding, for every curve, shape (curves,)."""
+    return (1e-12 * np.linalg.norm(curves, axis=-1)) ** 2
 
 
 def _lines(x: np.ndarray, y: np.ndarray, split: int, joined: bool) -> tuple[tuple[float, float], tuple[float, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,11 @@ class Kept:
         if self._folder is not None:
             plan = json.dumps(files.plain(dict(self._plan)), sort_keys=True)
             self._folder.create(_Loop(plan=plan, model=fingerprint(self._model), seed=self._plan["seed"]))
-            done = int(self.arrays()["step"]) if self._file(False).exists() else -1
+            done, good = self._step(False), self._step(True)
+            if good > done:  # cut off between the two files: the row and the weights of that step are there
+                with files.atomic_path(self._file(False)) as temporary:
+                    shutil.copyfile(self._file(True), temporary)
+                done = good
             self._folder.truncate(lambda row: row.get("step", done + 1) <= done)
             self.rows = self._folder.metrics()
             if [row["step"] for row in self.rows] != list(range(done + 1)):
@@ -86,6 +91,13 @@ class Kept:
             return self._memory[good]
         with np.load(self._file(good), allow_pickle=False) as archive:
             return dict(archive)
+
+    def _step(self, good: bool) -> int:
+        """Number of the step whose weights are in the file, −1 where there are none."""
+        if not self._file(good).exists():
+            return -1
+        with np.load(self._file(good), allow_pickle=False) as archive:
+            return int(archive["step"])
 
     def _file(self, good: bool) -> Path:
         return self._folder.path("good.npz" if good else "last.npz")  # type: ignore[union-attr]

@@ -143,34 +143,30 @@ class Collector:
     def __init__(self, graph: Graph, positions: int | None = 16, average: bool = False) -> None:
         if positions is not None and positions < 1:
             raise InputError(f"positions {positions}", "at least 1, or None for all", "give a larger number")
-        self._positions = positions
         self._groups = [group for group in graph.groups if group.removable.any() and group.readers]
-        reads = [(group, reader) for group in self._groups for reader in group.readers]
-        self._sites = {(site.tensor, id(site.view)): site for _, reader in reads for site in reader.sites}
-        self._probe = Probe(graph, list(self._sites.values()), positions, average)
-
-    def collect(self, data: Any, batch_size: int = 32) -> Statistics:
-        """The statistics with the weights that the model has now; see the function `collect`."""
-        wanted = {
-            (group.name, site.tensor, id(site.view)): _Sums(_some(site.columns, self._positions))
+        # Readers of one tensor share its sums.
+        places = {
+            (group.name, site.tensor, id(site.view)): (site, _some(site.columns, positions))
             for group in self._groups
             for reader in group.readers
             for site in reader.sites
         }
+        self._keys, self._probe = list(places), Probe(graph, list(places.values()), positions, average)
+
+    def collect(self, data: Any, batch_size: int = 32) -> Statistics:
+        """The statistics with the weights that the model has now; see the function `collect`."""
+        self._probe.reset()
         for batch in batches(data, batch_size):
-            for key, values in zip(self._sites, self._probe.values(batch), strict=True):
-                rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
-                for (_, *where), sums in wanted.items():
-                    if tuple(where) == key:
-                        sums.add(rows)
-        return _result(self._groups, wanted)
+            self._probe.add(batch)
+        grams = {key: Gram(*arrays) for key, arrays in zip(self._keys, self._probe.arrays(), strict=True)}
+        return _result(self._groups, grams)
 
 
-def _result(groups: list[Group], wanted: Mapping[tuple[str, int, int], _Sums]) -> Statistics:
+def _result(groups: list[Group], sums: Mapping[tuple[str, int, int], Gram]) -> Statistics:
     found = {}
     for group in groups:
         for reader in group.readers:
-            grams = [wanted[group.name, site.tensor, id(site.view)].gram() for site in reader.sites]
+            grams = [sums[group.name, site.tensor, id(site.view)] for site in reader.sites]
             if grams[0].count == 0:
                 raise InputError("no data", "at least one batch of inputs", "give a data set that is not empty")
             if not all(np.isfinite(gram.gram).all() for gram in grams):
@@ -188,29 +184,6 @@ def _some(columns: np.ndarray, limit: int | None) -> np.ndarray:
     if limit is None or len(columns) <= limit:
         return columns
     return columns[np.floor((np.arange(limit) + 0.5) * len(columns) / limit).astype(int)]
-
-
-class _Sums:
-    """Running sums of one group at one tensor."""
-
-    def __init__(self, columns: np.ndarray) -> None:
-        self.columns, units = columns, columns.shape[1]
-        self.whole = len(columns) == 1 and np.array_equal(columns[0], np.arange(units))
-        self.products, self.sums, self.count = np.zeros((units, units)), np.zeros(units), 0
-
-    def add(self, rows: np.ndarray) -> None:
-        """Adds patterns, float64 of shape (patterns, channels of the tensor)."""
-        if not (self.whole and rows.shape[1] == len(self.sums)):
-            missing = self.columns < 0
-            rows = np.where(missing, 0.0, rows[:, self.columns]) if missing.any() else rows[:, self.columns]
-            rows = rows.reshape(-1, len(self.sums))
-        self.products += rows.T @ rows
-        self.sums += rows.sum(axis=0)
-        self.count += len(rows)
-
-    def gram(self) -> Gram:
-        """What was added so far."""
-        return Gram(self.products, self.sums, self.count)
 
 
 def _first(data: list) -> Any:

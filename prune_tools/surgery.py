@@ -39,7 +39,8 @@ def remove(
             "least_squares"; None: "least_squares" with statistics, "delete" without.
         statistics: `statistics.collect(model, data)`.
         ridge: penalty of "least_squares", as a part of the kept units' mean variance.
-        multiple: what the widths that are left should be multiples of, such as 8; the last ones asked for stay.
+        multiple: what the widths that are left should be multiples of, such as 8, as of each group's widest layer; the
+            last ones asked for stay.
 
     Returns:
         A plain functional model. A subclass of `keras.Model` that has a method `resized(widths)`, from

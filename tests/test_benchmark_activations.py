@@ -25,6 +25,8 @@ def test_it_times_both_passes_and_writes_its_numbers(benchmark, tmp_path, capsys
     printed = capsys.readouterr().out
     found = json.loads((tmp_path / "r.json").read_text())
     assert found["ratio"] == pytest.approx(found["collect"] / found["predict"])
+    spent = found["processor"]
+    assert spent["ratio"] == pytest.approx(spent["collect"] / spent["predict"]) and f"{spent['ratio']:.2f}" in printed
     assert found["target"] == 1.5 and found["images"] == 4
     assert "4 images of 16x16, conv, batch 2" in printed and f"{found['ratio']:.2f}" in printed
 

@@ -89,7 +89,7 @@ def _back(graph: Graph, groups: Sequence[Group], batch: tuple) -> tuple[dict[int
     """Values of tensors and the loss's derivatives by what each call reads of them, for each pattern; batch size."""
     flat, model = graph.flat, graph.flat.model
     inputs, targets, weights = keras.utils.unpack_x_y_sample_weight(batch)
-    given = [keras.ops.convert_to_tensor(part) for part in keras.tree.flatten(inputs)]
+    given = [keras.ops.convert_to_tensor(part) for part in flat.arrange(inputs)]
     size = int(given[0].shape[0])
     places = list(dict.fromkeys(place for group in groups for place, _ in _places(graph, group)))
     known = flat.run(given)

@@ -88,8 +88,8 @@ class Search:
         least = self.costs.total(kind, counts)
         return InputError(
             f"a budget of {limit:.6g} {kind}",
-            f"at least {least:.6g}, which the floor leaves",
-            "raise it, or lower floor",
+            f"at least {least:.6g}, which floor and multiple leave",
+            "raise it, or lower these",
         )
 
     def blocks(self, taken: Sequence[int]) -> list[list[int]]:

@@ -151,14 +151,14 @@ def register(layer_class: type, rule: Rule) -> None:
 
 
 def register_operations(names: str, rule: Rule) -> None:
-    """The same for the raw operations behind `keras.ops`, by the names of their classes."""
+    """The same for the raw operations behind `keras.ops` and `keras.activations`, by the names of their classes."""
     _OPERATIONS.update(dict.fromkeys(names.split(), rule))
 
 
 def rule_of(layer: Any) -> Rule | None:
     """The rule for a layer or raw operation, None where there is none."""
     if not isinstance(layer, keras.layers.Layer):
-        own = type(layer).__module__.startswith("keras.src.ops.")
+        own = type(layer).__module__.startswith(("keras.src.ops.", "keras.src.activations."))
         return _OPERATIONS.get(type(layer).__name__) if own else None
     for base in type(layer).__mro__:
         # A subclass with a call of its own may do anything.

@@ -164,6 +164,13 @@ def _spatial(call: Call):
     return pass_through(call)
 
 
+def _dropout(call: Call):
+    shape = getattr(call.layer, "noise_shape", None)
+    if shape is not None and shape[-1] not in (None, 1):
+        call.edit("noise_shape", call.inputs[0], lambda stays: (*shape[:-1], int(stays.sum())))
+    return pass_through(call)
+
+
 def _rescaling(call: Call):
     if np.ndim(call.layer.scale) or np.ndim(call.layer.offset):
         return call.unsupported("one scale a channel is not supported")
@@ -198,7 +205,8 @@ def _register() -> None:
         "Dense": _dense,
         **dict.fromkeys(("BatchNormalization", "LayerNormalization"), _normalise),
         **dict.fromkeys(("ReLU", "LeakyReLU", "ELU", "Identity", "ActivityRegularization"), pass_through),
-        **dict.fromkeys(("Dropout", "GaussianDropout", "GaussianNoise", "AlphaDropout"), pass_through),
+        **dict.fromkeys(("Dropout", "AlphaDropout"), _dropout),
+        **dict.fromkeys(("GaussianDropout", "GaussianNoise"), pass_through),
         **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"), merge),
         "PReLU": _prelu,
         "Activation": _activation,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 
 from run_tools.errors import InputError
 
@@ -78,9 +79,48 @@ class Flat:
             values.update(zip(step.outputs, found, strict=True))
         return values
 
+    def arrange(self, inputs: Any) -> list[Any]:
+        """A batch of inputs, given in a structure that the model takes, as a list in the model's order.
+
+        Args:
+            inputs: an array, a list, or a dict by the names of the inputs, of which others are left out.
+
+        Raises:
+            InputError: if they do not fit the model's inputs or each other.
+        """
+        keys, listed = _input_names(_graph(self.model))
+        found = [inputs[key] for key in keys if key in inputs] if isinstance(inputs, dict) else [inputs]
+        leaves = list(keras.tree.flatten(found))
+        shapes, wanted = [tuple(np.shape(leaf)) for leaf in leaves], [self.shapes[number] for number in self.inputs]
+        fits = len(shapes) == len(wanted) and all(map(_fits, shapes, wanted)) and len({one[0] for one in shapes}) == 1
+        if not fits or not (listed or isinstance(inputs, dict)):
+            named = [
+                f"{key} of (batch, {', '.join(map(str, own[1:]))})" for key, own in zip(keys, wanted, strict=False)
+            ]
+            raise InputError(
+                f"inputs of shapes {', '.join(map(str, shapes)) or 'none'}",
+                f"those of model {self.model.name!r}: {', '.join(named)}",
+                "give all inputs, equally many of each, in a dict by their names or in the model's order",
+            )
+        return leaves
+
     def pack(self, outputs: Sequence[Any]) -> Any:
         """Outputs, in their order, in the structure in which the model returns them."""
         return keras.tree.pack_sequence_as(_graph(self.model).output, list(outputs))
+
+
+def _input_names(graph: Any) -> tuple[list[str], bool]:
+    """By which names a model's inputs go, in their order, and whether a list of them can be told from that order."""
+    if isinstance(graph.input, dict):  # Keras flattens a dict by its sorted keys, and refuses a list for another order
+        return sorted(graph.input), list(graph.input) == sorted(graph.input) or len(graph.input) == 1
+    return [tensor._keras_history.operation.name for tensor in graph.inputs], True
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Whether a batch has the sizes that are known of an input."""
+    return len(shape) == len(wanted) and all(
+        own in (None, size) for size, own in zip(shape[1:], wanted[1:], strict=True)
+    )
 
 
 def flatten(model: keras.Model) -> Flat:

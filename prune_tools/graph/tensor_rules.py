@@ -166,11 +166,11 @@ register_operations(
     merge,
 )
 register_operations(
-    "Relu Relu6 Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid LeakyRelu "
-    "HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh HardShrink Threshold Tanh Exp Expm1 Log Log1p "
-    "Exp2 Log2 Log10 Absolute Negative Square Sqrt Rsqrt Cbrt Reciprocal Sign Sin Cos Tan Sinh Cosh Arcsin Arccos "
-    "Arctan Arcsinh Arccosh Arctanh Erf Erfc Floor Ceil Round Trunc Clip NanToNum Isnan Isfinite Isinf LogicalNot "
-    "Cast SaturateCast StopGradient Copy Identity",
+    "Relu ReLU Relu6 Mish Sigmoid SparseSigmoid Softplus Softsign SoftShrink SparsePlus Silu Squareplus LogSigmoid "
+    "LeakyRelu HardSigmoid HardSilu Elu Selu Gelu Celu TanhShrink HardTanh HardShrink Threshold Tanh Exp Expm1 "
+    "Log Log1p Exp2 Log2 Log10 Absolute Negative Square Sqrt Rsqrt Cbrt Reciprocal Sign Sin Cos Tan Sinh Cosh Arcsin "
+    "Arccos Arctan Arcsinh Arccosh Arctanh Erf Erfc Floor Ceil Round Trunc Clip NanToNum Isnan Isfinite Isinf "
+    "LogicalNot Cast SaturateCast StopGradient Copy Identity",
     unary,
 )
 register_operations("Mean Max Min Amax Amin Sum Var Std Prod", _reduce)

@@ -178,6 +178,31 @@ def test_outputs_and_inputs_stay():
     assert Graph(model).group("b").removable.tolist() == [False, False, True]
 
 
+@pytest.mark.parametrize("name", ["relu", "relu6", "silu", "gelu", "tanh", "leaky_relu", "elu", "sigmoid", "softplus"])
+def test_an_activation_may_be_called_as_a_function(name):
+    x = image()
+    y = getattr(keras.activations, name)(conv(x, 4, "a"))
+    assert Graph(keras.Model(x, conv(y, 2, "out"))).group("a").removable.all()
+
+
+def test_a_batch_is_put_in_the_models_order():
+    a, b = keras.Input((3,), name="a"), keras.Input((None, 3), name="b")
+    y = layers.Dense(2)(layers.Concatenate()([a, layers.GlobalMaxPooling1D()(b)]))
+    one, two = np.zeros((5, 3)), np.zeros((5, 7, 3))
+    flat = Graph(keras.Model([b, a], y)).flat
+    for given in ([two, one], (two, one), {"a": one, "b": two}, {"b": two, "c": 0, "a": one}):
+        assert [part.shape for part in flat.arrange(given)] == [(5, 7, 3), (5, 3)]
+    for given in ([one, two], [two], two, {"a": one}, [two, one[:4]], [two, one, one], {}, [1.0, 2.0]):
+        with pytest.raises(InputError, match=r"expected those of model '.*': b of \(batch, None, 3\), a of"):
+            flat.arrange(given)
+    named = Graph(keras.Model({"b": b, "a": a}, y)).flat
+    assert [part.shape for part in named.arrange({"b": two, "a": one})] == [(5, 3), (5, 7, 3)]
+    with pytest.raises(InputError, match="in a dict by their names"):  # Keras does not take a list here either
+        named.arrange([one, two])
+    in_order = Graph(keras.Model({"a": a, "b": b}, y)).flat
+    assert in_order.arrange([one, two])[0] is one
+
+
 def test_a_model_without_a_graph_is_refused():
     class Own(keras.Model):
         def call(self, x):

@@ -71,6 +71,25 @@ def test_one_seed_has_no_interval():
     assert (found.x, found.low, found.high, found.seeds) == (5, None, None, 1)
 
 
+@settings(max_examples=40)
+@given(st.floats(-1, 1), st.floats(-0.1, 0.1), st.booleans(), st.integers(6, 40), st.integers(1, 4))
+def test_a_straight_curve_has_no_turn(level, slope, joined, points, seeds):
+    x = np.arange(float(points))
+    found = inflection(x, np.stack([level + slope * x] * seeds), joined=joined, samples=20)
+    # Rounding says nothing: of splits that are equally good the first one, whoever is drawn.
+    assert found.explained == 0 and found.x == 2
+    assert (found.low, found.high) == ((2, 2) if seeds > 1 else (None, None))
+    np.testing.assert_allclose(found.line(x), level + slope * x, atol=1e-9)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(1, 3), st.booleans(), st.floats(-9, 9), st.floats(1e-6, 1))
+def test_the_part_explained_is_a_part(seed, seeds, joined, level, size):
+    y = level + size * np.random.default_rng(seed).normal(size=(seeds, 12)).cumsum(axis=1)
+    found = inflection(np.arange(12.0), y, joined=joined, samples=10)
+    assert 0 <= found.explained <= 1 and 0 <= found.squares <= found.one_line
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 10**6), st.booleans(), st.floats(0.5, 40), st.floats(-3, 3))
 def test_units_do_not_matter(seed, joined, scale, shift):

@@ -163,6 +163,36 @@ def test_a_loop_cut_off_goes_on(tmp_path, cut_every):
         progressive(network(seed=1), INPUTS, folder=tmp_path / "loop", **common)
 
 
+@pytest.mark.parametrize("at", [1, 2, 3, 4, 5, 6])
+def test_a_loop_cut_off_while_it_writes_goes_on(tmp_path, monkeypatch, at):
+    model, save = network(), np.savez
+    common = {"layers": "hidden", "evaluate": evaluate, "stop": Stop(steps=3, fall=0.9)}
+    whole = progressive(model, INPUTS, **common)
+    written = []
+
+    def until(file, **arrays):
+        written.append(file)
+        if len(written) == at:  # each step has two files: its number, or the one between
+            raise KeyboardInterrupt
+        save(file, **arrays)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", until)
+        with pytest.raises(KeyboardInterrupt):
+            progressive(model, INPUTS, folder=tmp_path / "loop", **common)
+    seen = []
+
+    def counted(model):
+        seen.append(model)
+        return evaluate(model)
+
+    again = progressive(model, INPUTS, folder=tmp_path / "loop", **{**common, "evaluate": counted})
+    assert rows(again) == rows(whole) and again.chosen == whole.chosen
+    assert len(seen) == 4 - at // 2  # a step whose weights are there is not done twice
+    for one, other in zip(again.model.weights, whole.model.weights, strict=True):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
 def test_it_stops_by_validation_and_gives_the_last_good_model():
     answers = iter([0.9, 0.88, 0.6, 0.87, 0.5, 0.4, 0.3])
     steps = progressive(

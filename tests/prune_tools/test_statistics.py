@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from keras import layers
 
-from prune_tools import statistics
+from prune_tools import probe, statistics
+from prune_tools.graph import Graph
 from run_tools.errors import InputError
 
 
@@ -97,6 +102,104 @@ def test_sizes_that_are_not_known_beforehand():
     same(statistics.collect(model, rows(2, 8, 12, 2), positions=None)["conv"], inner(model, "conv", rows(2, 8, 12, 2)))
 
 
+def literally(values):
+    """Sums over patterns one by one, in Python's own floats; exact up to one rounding (`math.fsum`)."""
+    units = range(values.shape[1])
+    gram = [[math.fsum(float(row[i]) * float(row[j]) for row in values) for j in units] for i in units]
+    return np.array(gram), np.array([math.fsum(map(float, values[:, i])) for i in units])
+
+
+@given(
+    patterns=st.integers(1, 40),
+    units=st.integers(1, 5),
+    batch=st.integers(1, 17),
+    offset=st.sampled_from([0.0, 1e4, -3e6]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=15, deadline=None)
+def test_sums_are_of_double_precision_whatever_the_batches(patterns, units, batch, offset, seed):
+    # The layer passes its input on, so that what is summed is known to the last bit.
+    x = keras.Input((units,))
+    y = layers.Dense(units, kernel_initializer="identity", name="it")(x)
+    model = keras.Model(x, layers.Dense(1, name="out")(y))
+    data = (rows(patterns, units, seed=seed) + offset).astype(np.float32)
+    found = statistics.collect(model, data, batch_size=batch)["it"]
+    gram, sums = literally(data)
+    # Of single precision 1e-7 would be left; the products of large numbers nearly cancel in the covariance.
+    size = np.abs(data.astype(np.float64))
+    np.testing.assert_array_less(np.abs(found.gram - gram), 1e-14 * patterns * (size.T @ size) + 1e-300)
+    np.testing.assert_array_less(np.abs(found.sums - sums), 1e-14 * patterns * size.sum(axis=0) + 1e-300)
+    assert found.count == patterns
+    np.testing.assert_array_equal(found.gram, found.gram.T)
+
+
+@pytest.fixture(scope="module")
+def tied():
+    """Two units of `conv` and three of `grouped` can only go together, and neither reader sees all ten."""
+    keras.utils.set_random_seed(0)
+    x = keras.Input((6, 5, 2))
+    y = layers.Conv2D(4, 1, name="conv")(x)
+    z = layers.Conv2D(6, 3, groups=2, activation="relu", name="grouped")(y)
+    return keras.Model(x, [layers.Conv2D(2, 1, name="out")(z), layers.Conv2D(1, 1, name="side")(y)])
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_units_that_do_not_stand_at_a_reader_are_zeros_there(tied, average):
+    x = rows(7, 6, 5, 2)
+    graph = Graph(tied)
+    found = statistics.collect(tied, x, batch_size=3, positions=None, average=average)
+    group = graph.group("conv")
+    assert group.units == 10
+    for reader, layer in (("out", "grouped"), ("side", "conv")):
+        tensor = keras.Model(tied.input, tied.get_layer(layer).output)(x, training=False)
+        values = keras.ops.convert_to_numpy(tensor).astype(np.float64)
+        values = values.mean(axis=(1, 2)) if average else values.reshape(-1, values.shape[-1])
+        wide = np.zeros((len(values), 10))
+        wide[:, group.members[layer]] = values
+        gram, sums = literally(wide)
+        got = found.of(group, reader)
+        np.testing.assert_allclose(got.gram, gram, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(got.sums, sums, rtol=1e-4, atol=1e-5)
+        assert got.count == len(values)
+
+
+def test_both_ways_of_summing_agree_and_the_same_data_give_the_same_sums(forked, tied, monkeypatch):
+    for model, x in ((forked, rows(6, 8, 8, 2)), (tied, rows(6, 6, 5, 2))):
+        collector = statistics.Collector(Graph(model))
+        ones, again = (collector.collect(x, batch_size=4) for _ in range(2))
+        with monkeypatch.context() as patch:
+            patch.setattr(probe, "_TensorFlowSums", probe._Sums)  # as on a backend without float64
+            others = statistics.collect(model, x, batch_size=4)
+        assert list(ones) == list(others)
+        for name in ones:
+            np.testing.assert_array_equal(ones[name].gram, again[name].gram)
+            np.testing.assert_allclose(ones[name].gram, others[name].gram, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(ones[name].sums, others[name].sums, rtol=1e-12, atol=1e-12)
+            assert ones[name].count == again[name].count == others[name].count
+
+
+def test_a_pass_keeps_nothing_of_the_size_of_the_data(forked):
+    graph = Graph(forked)
+    group = graph.group("conv")
+    site = group.readers[0].sites[0]
+    look = probe.Probe(graph, [(site, site.columns)], None, False)
+    assert [np.shape(one) for one in look.predict_on_batch(rows(6, 8, 8, 2))] == [()]  # the number of patterns alone
+    look.reset()
+    assert look.arrays()[0][2] == 0 and not look.arrays()[0][0].any()
+
+
+def test_data_that_break_off_leave_nothing_behind(dense):
+    def broken():
+        yield rows(20, 4, seed=1)
+        raise OSError("no such file")
+
+    collector = statistics.Collector(Graph(dense))
+    with pytest.raises(OSError, match="no such file"):
+        collector.collect(broken())
+    x = rows(50, 4)
+    same(collector.collect(x)["hidden"], inner(dense, "relu", x))
+
+
 def test_a_separable_reader_is_measured_before_its_pointwise_kernel():
     keras.utils.set_random_seed(0)
     x = keras.Input((6, 6, 2))
@@ -141,12 +244,28 @@ def test_several_inputs():
     same(statistics.collect(model, x, batch_size=4)["hidden"], hidden.astype(np.float64))
 
 
+def test_inputs_by_name_go_where_they_belong():
+    keras.utils.set_random_seed(0)
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    hidden = layers.Dense(4, name="hidden")(layers.Concatenate()([b, 2 * a]))
+    model = keras.Model([b, a], layers.Dense(1)(hidden))  # not in the order of their names
+    x = {"a": rows(9, 3), "b": rows(9, 3, seed=1)}
+    values = np.concatenate([x["b"], 2 * x["a"]], axis=1) @ model.get_layer("hidden").kernel.numpy()
+    for data in (x, [x["b"], x["a"]], [({"b": x["b"], "a": x["a"]}, None)]):
+        same(statistics.collect(model, data, batch_size=4)["hidden"], values.astype(np.float64))
+    for data in (x["a"], {"a": x["a"]}, [x["b"], x["a"][:4]], [rows(9, 2), x["a"]]):
+        with pytest.raises(InputError, match="received inputs of shapes"):
+            statistics.collect(model, data)
+
+
 def test_bad_data_are_one_line(dense):
     for data, told in [
         (rows(0, 4), "no data"),
         ([], "no data"),
         (np.full((2, 4), np.nan, np.float32), "not finite"),
         (3, "data of type int"),
+        (rows(2, 5), r"inputs of shapes \(2, 5\); expected those of model .*\(batch, 4\)"),
+        ([[1.0, 2.0, 3.0, 4.0]], "inputs of shapes"),
     ]:
         with pytest.raises(InputError, match=told):
             statistics.collect(dense, data)

@@ -80,6 +80,26 @@ def test_zero_outgoing_weights_may_go_and_the_given_model_stays_as_it_is():
     assert not surgery.Surgery(model, {"inner": [1]}).certificate(x).exact()
 
 
+def test_a_certificate_names_every_output_and_its_own_differences():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4,), name="x")
+    hidden = layers.Dense(6, activation="relu", name="hidden")(x)
+    twice = layers.Dense(1, name="twice")(hidden)
+    outputs = {"z": layers.Dense(2, name="read")(hidden), "a": layers.Dense(3, name="apart")(x), "m": [twice, twice]}
+    model, inputs = keras.Model(x, outputs), data(9, 4)
+    operation = surgery.Surgery(model, {"hidden": [0, 2]})
+    smaller = operation.smaller()
+    found = operation.certificate(inputs, smaller, batch_size=4)
+    assert set(found.structure) == set(found.function) == {"read", "apart", "twice", "twice_1"}
+    before, after = model(inputs), smaller(inputs)
+    for name, place in {"read": "z", "apart": "a"}.items():
+        gap = np.abs(ops.convert_to_numpy(before[place]) - ops.convert_to_numpy(after[place]))
+        given = found.function[name]
+        np.testing.assert_allclose([given.largest, given.mean], [gap.max(), gap.mean()], rtol=1e-4, atol=1e-7)
+    assert found.function["read"].largest > 0.01 and found.function["twice_1"].largest > 0.01
+    assert found.function["apart"].largest < 1e-6 and found.sound() and not found.exact()
+
+
 def test_a_certificate_finds_a_wrong_cut():
     model, x = small(), data(4, 6, 6, 3)
     operation = surgery.Surgery(model, {"inner": [0]})
@@ -117,6 +137,31 @@ def test_widths_are_rounded_up_to_a_multiple():
         weights(smaller, "hidden")[0], np.delete(weights(model, "hidden")[0], order[:4], axis=1)
     )
     assert surgery.widths(surgery.remove(model, {"hidden": [1, 2]}, multiple=8))["hidden"] == 20
+
+
+def test_rounding_counts_what_all_layers_of_a_group_were_asked_for():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4, 4, 3))
+    y = layers.Conv2D(16, 1, name="stem")(x)
+    y = layers.Add(name="sum")([y, layers.Conv2D(16, 3, padding="same", name="second")(y)])
+    both = layers.Concatenate(name="both")([y, layers.Conv2D(12, 1, name="side")(x)])
+    model = keras.Model(x, layers.Conv2D(2, 1, name="out")(both))
+
+    def left(units, multiple):
+        smaller = surgery.widths(surgery.remove(model, units, multiple=multiple))
+        assert smaller["stem"] == smaller["second"]
+        return smaller["stem"], smaller["side"]
+
+    assert left({"stem": [0, 1, 2, 3], "second": [4, 5, 6, 7]}, 8) == (8, 12)  # neither layer names enough alone
+    assert left({"stem": [0, 1, 2, 3], "second": [2, 3, 9]}, 4) == (12, 12)  # 11 would be left: 9 stays
+    assert left({"stem": list(range(8)), "second": [8, 9]}, 8) == (8, 12)
+    assert left({"stem": [0, 1, 2], "second": [8]}, 8) == (16, 12)
+    # Named where two groups stand side by side, each is rounded by itself: 5 of 16 and 3 of 12.
+    assert left({"both": [0, 16, 1, 17, 2, 18, 3, 4]}, 4) == (12, 12)
+    smaller = surgery.remove(model, {"stem": [5, 1], "second": [9, 2, 7, 8]}, multiple=4)
+    np.testing.assert_array_equal(
+        weights(smaller, "stem")[0], np.delete(weights(model, "stem")[0], [5, 1, 9, 2], axis=3)
+    )
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,14 @@ def a_chain_of_all_that_moves_positions(x):
     return layers.SpatialDropout2D(0.1)(layers.Cropping2D(0)(layers.GlobalMaxPooling2D(keepdims=True)(x)))
 
 
+def noise_that_a_pixel_shares(x):
+    return layers.Dropout(0.5, noise_shape=(None, 1, 1, 6))(conv(x, 6, "a"))
+
+
+def activations_that_are_functions(x):
+    return keras.activations.relu(conv(x, 6, "a"), max_value=1.5) + keras.activations.relu(conv(x, 6, "b"))
+
+
 def channels_and_a_vector(x):
     vector = layers.Dense(6, name="vector")(layers.GlobalAveragePooling2D()(x))
     return conv(x, 6, "a") * vector[:, None, None, :]
@@ -123,6 +131,7 @@ GRAPHS = [
     *(a_depthwise_one_that_multiplies, a_nested_model_called_twice, dense_layers_on_three_axes),
     *(constraints_and_regularisers, activations_that_are_layers, half_precision, raw_operations),
     *(a_chain_of_all_that_moves_positions, channels_and_a_vector),
+    *(noise_that_a_pixel_shares, activations_that_are_functions),
 ]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from keras import layers, ops
 
 from prune_tools import statistics, surgery
+from prune_tools.cuts import plan
 from prune_tools.graph import Graph
 
 
@@ -103,6 +104,30 @@ def test_duplicates_and_unread_units_go_without_a_trace(seed):
     if twins:
         assert surgery.Surgery(model, twins, "outgoing").certificate(images).exact(1e-4)
         assert surgery.Surgery(model, unread).certificate(images).exact(1e-4)
+
+
+@settings(max_examples=12)
+@given(st.integers(0, 10**6), st.sampled_from([2, 3, 4]))
+def test_widths_left_are_multiples_and_what_goes_was_asked_for_first(seed, multiple):
+    graph, rng = Graph(random_model(seed)), np.random.default_rng(seed)
+    units = {}
+    for group in graph.groups:
+        if group.removable.all():
+            blocks = rng.permutation(np.unique(group.blocks))
+            asked = blocks[: rng.integers(0, len(blocks))]
+            for name in rng.permutation(list(group.members)):  # every layer of the group asks for a part
+                own = group.blocks[group.members[str(name)]]
+                part = [block for block in asked if rng.random() < 0.7]
+                units[str(name)] = [unit for block in part for unit in np.flatnonzero(own == block).tolist()]
+    gone = plan(graph, units, multiple).blocks
+    order = [int(block) for name, wish in units.items() for block in graph.blocks(graph.channels(name)[wish])]
+    for group in graph.groups:
+        own = [block for block in dict.fromkeys(order) if block in group.blocks]
+        left = np.count_nonzero(~np.isin(group.blocks[max(group.members.values(), key=len)], list(gone)))
+        taken = [block for block in own if block in gone]
+        assert taken == own[: len(taken)]
+        assert left % multiple == 0 or not taken
+    assert gone <= set(order)
 
 
 def _make_twins(found: Graph, group, kept: int, twin: int) -> None:
