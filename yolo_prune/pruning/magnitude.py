@@ -6,7 +6,7 @@ under the mask, and begin again with more. Paper 003 says nothing of controls; t
 Source: paper 003; Han et al. (2015), "Learning both Weights and Connections for Efficient Neural Networks".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from yolo_prune.pruning import chains, measuring, results
 from yolo_prune.pruning.held import make_masks
 from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import PRUNED, Run, Subject, train_config
-from yolo_prune.pruning.settings import Pruning
+from yolo_prune.pruning.settings import EACH, Pruning
 
 
 def plan(options: PruneConfig, subject: Subject) -> list[Run]:
@@ -36,9 +36,9 @@ def plan(options: PruneConfig, subject: Subject) -> list[Run]:
     measuring.check(options)
     if options.rewind is not None:
         load_detector(options.rewind)
-    total = sum(kernel.size for kernel in targets.kernels(subject.model, options.layers or "conv"))
-    counts = _counts(options, total)
-    make_masks(subject.model, counts[-1] / total, options.layers, pruning=_pruning(options, -1, options.scope))
+    sizes = [kernel.size for kernel in targets.kernels(subject.model, options.layers or "conv")]
+    total, last = sum(sizes), _counts(options, sizes, options.scope)[-1]
+    make_masks(subject.model, last / total, options.layers, pruning=_pruning(options, -1, options.scope))
 
     def make(kind: str, level: int, seed: int, before: Run | None) -> Run:
         scope = options.scope if kind == PRUNED else kind
@@ -47,9 +47,10 @@ def plan(options: PruneConfig, subject: Subject) -> list[Run]:
         numbered = options.amount == "of_remaining"
         name = f"level-{level + 1}" if numbered else f"sparsity-{options.sparsity[level]:g}"
         out = options.out / kind / name / f"seed-{seed}"
+        count = _counts(options, sizes, scope)[level]
         weights = before.config.out if before else options.model
         config = train_config(options, subject, out=out, weights=weights, seed=seed, prune=prune)
-        return Run(kind, level, counts[level] / total, counts[level], seed, config)
+        return Run(kind, level, count / total, count, seed, config)
 
     return chains.trainings(options, subject, make)
 
@@ -65,11 +66,20 @@ def after(options: PruneConfig, subject: Subject, result: Mapping[str, Any]) -> 
     }
 
 
-def _counts(options: PruneConfig, total: int) -> list[int]:
-    """How many weights are pruned at each level."""
-    counts: list[int] = []
+def _counts(options: PruneConfig, sizes: Sequence[int], scope: str) -> list[int]:
+    """How many weights are pruned at each level, of kernels of these sizes.
+
+    Where each kernel loses the same fraction, its count is rounded, and they need not add up to the rounded fraction of
+    all weights.
+    """
+    pools = sizes if scope in EACH else [sum(sizes)]
+    pruned, counts = [0] * len(pools), []
     for level in options.sparsity:
-        counts.append(selection.count_to_prune(level, total, counts[-1] if counts else 0, options.amount))
+        pruned = [
+            selection.count_to_prune(level, size, before, options.amount)
+            for size, before in zip(pools, pruned, strict=True)
+        ]
+        counts.append(sum(pruned))
     return counts
 
 
