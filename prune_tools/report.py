@@ -40,6 +40,7 @@ def tradeoff(
     ylabel: str,
     base: Mapping[str, float | None] | None = None,
     logarithmic: bool = False,
+    baseline: str = "unpruned",
 ) -> Figure:
     """A measure over the levels of a pruning, a panel each for several measures.
 
@@ -49,6 +50,7 @@ def tradeoff(
         ylabel: the measure.
         base: title → the measure of the unpruned model, a dashed line; None: no line.
         logarithmic: of the horizontal axis.
+        baseline: the dashed line's name in the legend.
 
     Returns:
         A Matplotlib figure that belongs to no window.
@@ -57,7 +59,7 @@ def tradeoff(
     for axis, (title, curves) in zip(axes, panels.items(), strict=True):
         level = (base or {}).get(title)
         if level is not None:
-            axis.axhline(level, color="grey", linestyle="--", linewidth=1, label="unpruned")
+            axis.axhline(level, color="grey", linestyle="--", linewidth=1, label=baseline)
         for index, curve in enumerate(curves):
             _draw(axis, curve, f"C{index}", index)
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log" if logarithmic else "linear")
@@ -156,10 +158,12 @@ def weight_histograms(before: Mapping[str, np.ndarray], after: Mapping[str, np.n
 def _grid(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
     """A figure of at least one axis, row by row."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = 2 if count == 4 and columns == 3 else min(columns, max(1, count))  # no row of one
     rows = -(-max(1, count) // columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    engine = ConstrainedLayoutEngine(h_pad=0.12)  # a title stands nearer to its own axis than to the one above
+    figure = Figure(figsize=(width * columns, height * rows), layout=engine)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[count:]:
         axis.set_visible(False)

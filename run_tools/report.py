@@ -21,7 +21,9 @@ from run_tools.report_style import PAGE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?\s*%?|nan|–|—", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?\s*%?|nan|[-–—]", re.IGNORECASE)
+_WHOLE = re.compile(r"\[[^\[\]]*\]|\d ± \d| %")
+"""Of a cell, what no line break may part: an interval, a spread, a unit."""
 
 
 class Report:
@@ -206,7 +208,7 @@ def _cell(value: Any) -> str:
         return f"{float(value):.4g}"
     if isinstance(value, (int, np.integer)):
         return f"{int(value):,}"
-    return str(value)
+    return _WHOLE.sub(lambda found: found[0].replace(" ", "\u00a0"), str(value))
 
 
 def _row(tag: str, cells: Iterable[str], numeric: Sequence[bool]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from prune_tools import selection, targets
 from run_tools.checkpoint import MASKS
+from run_tools.errors import InputError
 from yolo_prune.models import load_detector
 from yolo_prune.pruning import chains, measuring, results
 from yolo_prune.pruning.held import make_masks
@@ -37,8 +38,9 @@ def plan(options: PruneConfig, subject: Subject) -> list[Run]:
     if options.rewind is not None:
         load_detector(options.rewind)
     sizes = [kernel.size for kernel in targets.kernels(subject.model, options.layers or "conv")]
-    total, last = sum(sizes), _counts(options, sizes, options.scope)[-1]
-    make_masks(subject.model, last / total, options.layers, pruning=_pruning(options, -1, options.scope))
+    total, counts = sum(sizes), _counts(options, sizes, options.scope)
+    _check_counts(options, counts, total)
+    make_masks(subject.model, counts[-1] / total, options.layers, pruning=_pruning(options, -1, options.scope))
 
     def make(kind: str, level: int, seed: int, before: Run | None) -> Run:
         scope = options.scope if kind == PRUNED else kind
@@ -66,6 +68,24 @@ def after(options: PruneConfig, subject: Subject, result: Mapping[str, Any]) -> 
     }
 
 
+def emptied(by_kernel: Mapping[str, float]) -> str:
+    """What is to be said of kernels without a weight left.
+
+    Args:
+        by_kernel: name → fraction of zeros in 0–1.
+
+    Returns:
+        A sentence; empty where each kernel has some.
+    """
+    names = [name.removesuffix("/kernel") for name, sparsity in by_kernel.items() if sparsity == 1]
+    if not names:
+        return ""
+    return (
+        f"nothing is left of {', '.join(names)}: no image gets past it, and the detector says the same of all; "
+        "keep a `--floor` of each kernel"
+    )
+
+
 def _counts(options: PruneConfig, sizes: Sequence[int], scope: str) -> list[int]:
     """How many weights are pruned at each level, of kernels of these sizes.
 
@@ -81,6 +101,16 @@ def _counts(options: PruneConfig, sizes: Sequence[int], scope: str) -> list[int]
         ]
         counts.append(sum(pruned))
     return counts
+
+
+def _check_counts(options: PruneConfig, counts: Sequence[int], total: int) -> None:
+    """InputError for a level so low that it prunes nothing, or so high that nothing is left."""
+    for level, count in zip(options.sparsity, counts, strict=True):
+        if not 0 < count < total:
+            what = "prunes nothing" if count == 0 else "would leave nothing of any kernel"
+            raise InputError(
+                f"sparsity {level:g}, which {what}", f"1 to {total - 1:,} of {total:,} weights", "choose another level"
+            )
 
 
 def _pruning(options: PruneConfig, level: int, scope: Any, previous: Path | None = None, seed: int = 0) -> Pruning:

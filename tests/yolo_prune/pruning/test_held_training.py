@@ -216,6 +216,19 @@ def test_what_does_not_fit_is_told_and_leaves_no_folder(config, fits, tmp_path, 
     assert told in str(error.value) and not fits and not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("schedule", ["one-shot", "cubic"])
+def test_masks_of_another_network_or_of_more_are_refused_before_there_is_a_folder(
+    config, dense, make_detector, fits, tmp_path, schedule
+):
+    paths = {name: tmp_path / f"{name}.npz" for name in ("other", "more")}
+    masks.global_magnitude(make_detector(widths=(4,) * 7 + (6,)), 0.3, "conv").save(paths["other"])
+    masks.global_magnitude(load_detector(dense), 0.8, "conv").save(paths["more"])
+    for name, told in (("other", r"\(3, 3, 4, 6\) for conv_8/kernel"), ("more", "pruned already")):
+        with pytest.raises(InputError, match=told):
+            Trainer(config(schedule=schedule, previous=paths[name]), verbose=0).fit()
+    assert not fits and not (tmp_path / "run").exists()
+
+
 def test_only_epochs_from_since_on_are_best(tmp_path, dense):
     from run_tools.folder import RunFolder
 
