@@ -84,7 +84,7 @@ class PruneConfig:
     input: str | None = option(None, help="network input WxH, multiples of 32; default: the model's")
     cpu_bfloat16: bool = option(False, help="convolutions in bfloat16 on CPUs that have it: up to twice as fast")
     workers: int = option(1, help="threads that prepare batches", minimum=1)
-    train: dict[str, Any] = option({}, help="further options of train for every run; in the YAML file")
+    train: dict[str, Any] = option({}, help="further options of train for every run, such as {monitor_every: 2}")
     splits: tuple[str, ...] = option(("val", "test"), help="splits to judge on; the first chooses, the last reports")
     classes: tuple[str, ...] | None = option(
         None, help="classes to report, the first one decides; default: car, pedestrian and cyclist, or all of the head"

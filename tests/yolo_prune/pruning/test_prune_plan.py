@@ -10,7 +10,9 @@ import pytest
 from prune_tools import targets
 from run_tools import config
 from run_tools.errors import InputError
+from run_tools.parsing import parse
 from yolo_prune.cli import main
+from yolo_prune.experiments.pages import command
 from yolo_prune.models import load_detector
 from yolo_prune.pruning import magnitude
 from yolo_prune.pruning.held import SCOPES, make_masks
@@ -244,6 +246,8 @@ def test_shipped_configs_make_trainings(small_h5, make_detector, tmp_path, path)
     assert f"# yolo-prune prune --config configs/prune/{path.name} " in path.read_text()
     make_detector(widths=(64,) * 8).save(tmp_path / "wide.keras")
     options = config.load(PruneConfig, path, model=tmp_path / "wide.keras", data=small_h5, out=tmp_path, input="128x64")
+    # What the report says of how it was made gives the same options.
+    assert parse(PruneConfig, "yolo-prune prune", command("prune", options)[2:]) == (options, None)
     if options.teacher is not None:
         options = dataclasses.replace(options, teacher=options.model)
     runs = METHODS[options.method].plan(options, Subject.of(options))
