@@ -214,7 +214,13 @@ def _cell(value: Any) -> str:
 def _row(tag: str, cells: Iterable[str], numeric: Sequence[bool]) -> str:
     scope = ' scope="col"' if tag == "th" else ""
     inside = "".join(
-        f"<{tag}{scope}{' class=number' if right else ''}>{html.escape(cell)}</{tag}>"
+        f"<{tag}{scope}{_classes(tag, cell, right)}>{html.escape(cell)}</{tag}>"
         for cell, right in zip(cells, numeric, strict=True)
     )
     return f"<tr>{inside}</tr>"
+
+
+def _classes(tag: str, cell: str, right: bool) -> str:
+    """The class of a cell: numbers stand at the right, and a heading of one word is not parted at its hyphen."""
+    names = ["number"] * right + ["word"] * (tag == "th" and " " not in cell)
+    return f' class="{" ".join(names)}"' if len(names) > 1 else "".join(f" class={name}" for name in names)

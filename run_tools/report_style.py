@@ -57,11 +57,12 @@ th, td {
 th:last-child, td:last-child { padding-right: 0.2rem; }
 th { font-weight: 600; border-bottom-width: 2px; vertical-align: bottom; }
 th.number, td.number { text-align: right; }
-td.number { white-space: nowrap; }
+td.number, th.word { white-space: nowrap; }
 tbody tr:hover { background: var(--band); }
-figure { margin: 1.6rem 0; }
+figure { margin: 1.6rem 0; overflow-x: auto; }
 img { display: block; max-width: 100%; height: auto; border-radius: 8px; }
-img.paper { background: #fff; padding: 0.5rem; border: 1px solid var(--line); }
+/* On a narrow page a figure keeps its words readable, and scrolls. */
+img.paper { background: #fff; padding: 0.5rem; border: 1px solid var(--line); max-width: max(100%, 36rem); }
 figcaption { color: var(--soft); font-size: 0.92rem; margin-top: 0.5rem; max-width: 44rem; }
 footer {
   margin-top: 4rem; color: var(--soft); font-size: 0.85rem;

@@ -117,6 +117,13 @@ def test_no_line_break_parts_a_figure_from_what_belongs_to_it() -> None:
     assert "<tr><td class=number>3</td><td>a ± b</td><td>90\u00a0%</td></tr>" in page
 
 
+def test_a_heading_of_one_word_is_not_parted() -> None:
+    report = Report("t")
+    report.table(["non-zero", "run folder", "best"], [[1, "a", "b"]])
+    head = '<th scope="col" class="number word">non-zero</th><th scope="col">run folder</th>'
+    assert f'{head}<th scope="col" class=word>best</th>' in report.html()
+
+
 def test_table_without_rows_and_with_a_wrong_one() -> None:
     report = Report("t")
     report.table(["a", "b"], [])

@@ -58,8 +58,9 @@ TABLE_NOTE = "By pycocotools, in original pixels; means and standard deviations 
 DIFFERENCE_NOTE = """Means of the seeds of both. The intervals hold 95 % of {replicates:,} resamples of the {images}
 images, both judged on the same; they say nothing of other seeds. Neighbouring frames are alike, which makes them
 narrower than they should be."""
-CURVE_NOTE = """AP50 on {split}: means of the seeds, crosses the single runs. Bars: 95 % interval of the difference to
-the dense control, laid at the dense control's AP50, which is the dashed line{several}; cut off at 0."""
+CURVE_NOTE = """AP50 on {split}: means of the seeds, crosses the single runs; curves stand side by side at each level.
+Bars: 95 % interval of the difference to the dense control, laid at the dense control's AP50, which is the dashed
+line{several}; cut off at 0."""
 ZEROS_NOTE = """Zeros alone make no file smaller and no network faster: a SavedModel, a `.keras` file and dense LiteRT
 hold and multiply them as they do other numbers. Smaller files come from compressed or sparse formats, speed from
 removing whole channels."""
