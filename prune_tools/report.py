@@ -11,8 +11,12 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = 4
+COLUMNS = 3
 BINS = 60
+APART = 5.0
+"""Points between the curves of a figure at the same level."""
+WIDEST = 9.5
+"""Inches; a page makes wider figures so small that their words cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ def tradeoff(
     ylabel: str,
     base: Mapping[str, float | None] | None = None,
     logarithmic: bool = False,
+    baseline: str = "unpruned",
 ) -> Figure:
     """A measure over the levels of a pruning, a panel each for several measures.
 
@@ -49,6 +54,7 @@ def tradeoff(
         ylabel: the measure.
         base: title → the measure of the unpruned model, a dashed line; None: no line.
         logarithmic: of the horizontal axis.
+        baseline: the dashed line's name in the legend.
 
     Returns:
         A Matplotlib figure that belongs to no window.
@@ -57,7 +63,7 @@ def tradeoff(
     for axis, (title, curves) in zip(axes, panels.items(), strict=True):
         level = (base or {}).get(title)
         if level is not None:
-            axis.axhline(level, color="grey", linestyle="--", linewidth=1, label="unpruned")
+            axis.axhline(level, color="grey", linestyle="--", linewidth=1, label=baseline)
         for index, curve in enumerate(curves):
             _draw(axis, curve, f"C{index}", index)
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log" if logarithmic else "linear")
@@ -75,15 +81,25 @@ def _draw(axis: Any, curve: Curve, colour: str, index: int) -> None:
     if not known:
         return
     line = "-" if index == 0 else ":"
-    axis.plot([x for x, _, _ in known], [y for _, y, _ in known], line, marker="o", color=colour, label=curve.label)
+    # Side by side, or bars of several curves at one level would cover each other; single runs on the other side.
+    beside, before = (_moved(axis, points) for points in (APART * index, -APART))
+    style = {"color": colour, "transform": beside}
+    axis.plot([x for x, _, _ in known], [y for _, y, _ in known], line, marker="o", label=curve.label, **style)
     for x, y, place in known:
         limits = curve.limits[place] if place < len(curve.limits) else None
         if limits is not None:  # bars need not hold the mean: they are those of resamples
             low, high = min(limits[0], y), max(limits[1], y)
-            axis.errorbar([x], [y], yerr=[[y - low], [high - y]], color=colour, capsize=3, linewidth=1)
+            axis.errorbar([x], [y], yerr=[[y - low], [high - y]], capsize=3, linewidth=1, **style)
     if curve.points:
         xs, ys = zip(*curve.points, strict=True)
-        axis.plot(xs, ys, "x", color=colour, markersize=4, alpha=0.7)
+        axis.plot(xs, ys, "x", color=colour, markersize=5, transform=before)
+
+
+def _moved(axis: Any, points: float) -> Any:
+    """The axis's data coordinates, so many points to the right on the paper."""
+    from matplotlib.transforms import ScaledTranslation
+
+    return axis.transData + ScaledTranslation(points / 72, 0, axis.figure.dpi_scale_trans)
 
 
 def _few_ticks(axis: Any) -> None:
@@ -108,7 +124,7 @@ def sparsity_bars(levels: Mapping[str, Mapping[str, float]]) -> Figure:
     from matplotlib.figure import Figure
 
     names = list(next(iter(levels.values()), {}))
-    figure = Figure(figsize=(min(14.0, 2.5 + 0.16 * len(names) * (len(levels) + 1.5)), 3.6), layout="constrained")
+    figure = Figure(figsize=(min(WIDEST, 2.5 + 0.16 * len(names) * (len(levels) + 1.5)), 3.6), layout="constrained")
     axis = figure.subplots()
     wide = 0.85 / max(1, len(levels))
     shades = matplotlib.colormaps["viridis"](np.linspace(0.9, 0.1, max(1, len(levels))))
@@ -132,7 +148,7 @@ def weight_histograms(before: Mapping[str, np.ndarray], after: Mapping[str, np.n
     Returns:
         A Matplotlib figure that belongs to no window; counts are on a logarithmic scale.
     """
-    figure, axes = _grid(len(before), COLUMNS, 3.2, 2.2)
+    figure, axes = _grid(len(before), COLUMNS, WIDEST / COLUMNS, 2.1)
     for axis, (name, values) in zip(axes, before.items(), strict=True):
         pruned = after[name]
         most = float(max(np.abs(values).max(initial=0.0), np.abs(pruned).max(initial=0.0))) or 1.0
@@ -149,17 +165,20 @@ def weight_histograms(before: Mapping[str, np.ndarray], after: Mapping[str, np.n
     if axes:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small", frameon=False)
-    figure.supylabel("weights", fontsize="small")
+    figure.supylabel("number of weights", fontsize="small")
+    figure.supxlabel("value", fontsize="small")
     return figure
 
 
 def _grid(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Any]]:
     """A figure of at least one axis, row by row."""
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = 2 if count == 4 and columns == 3 else min(columns, max(1, count))  # no row of one
     rows = -(-max(1, count) // columns)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    engine = ConstrainedLayoutEngine(h_pad=0.12)  # a title stands nearer to its own axis than to the one above
+    figure = Figure(figsize=(width * columns, height * rows), layout=engine)
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axis in axes[count:]:
         axis.set_visible(False)

@@ -12,6 +12,7 @@ Example:
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,6 +36,7 @@ __all__ = [
     "read_yaml",
     "settings",
     "to_dict",
+    "words",
 ]
 
 Config = TypeVar("Config")
@@ -164,3 +166,50 @@ def dump(config: Any, path: str | os.PathLike[str]) -> None:
     """
     # ASCII only: PyYAML writes some other characters, such as U+0085, in a way it does not read back.
     files.write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False, width=120))
+
+
+def words(config: Any) -> list[str]:
+    """What the command line has to say for a config.
+
+    Args:
+        config: an instance of a config class.
+
+    Returns:
+        The positionals, and each option that is required or has not its default; nested configs are YAML mappings of
+        what differs from their own defaults. An empty list, or null for a list, cannot be said there and is left out.
+    """
+    places: list[str] = []
+    options: list[str] = []
+    for setting in settings(type(config)):
+        value = getattr(config, setting.name)
+        unsaid = value == () or (setting.many and value is None)
+        if unsaid or (not setting.required and value == setting.default):
+            continue
+        said = [_word(item) for item in (value if setting.many else (value,))]
+        if setting.positional:
+            places += said
+        elif isinstance(value, bool):
+            options.append(setting.label if value else setting.label.replace("--", "--no-", 1))
+        else:
+            options += [setting.label, *said]
+    return [*places, *options]
+
+
+def _word(value: Any) -> str:
+    """One value as the command line has it."""
+    if value is None:
+        return "null"
+    if dataclasses.is_dataclass(value):
+        value = {
+            field.name: getattr(value, field.name) for field in dataclasses.fields(value) if _differs(value, field)
+        }
+    if isinstance(value, dict):
+        return yaml.safe_dump(plain(value), default_flow_style=True, sort_keys=False, width=math.inf).strip()
+    return ",".join(map(_word, value)) if isinstance(value, tuple) else str(value)
+
+
+def _differs(value: Any, field: dataclasses.Field[Any]) -> bool:
+    default = field.default
+    if field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    return bool(getattr(value, field.name) != default)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import types
@@ -187,6 +188,9 @@ def _tuple(annotation: Any, value: Any, label: str) -> tuple[Any, ...]:
 
 
 def _dict(annotation: Any, value: Any, label: str) -> dict[Any, Any]:
+    if isinstance(value, str):
+        with contextlib.suppress(yaml.YAMLError):
+            value = yaml.safe_load(value)
     if not isinstance(value, Mapping):
         raise InputError(f"{label} {value}", "names and values", "write it as a YAML mapping")
     kind, item = get_args(annotation)
@@ -194,13 +198,13 @@ def _dict(annotation: Any, value: Any, label: str) -> dict[Any, Any]:
 
 
 def _record(annotation: Any, value: Any, label: str) -> Any:
-    """A nested config: an instance, a mapping, or text that its class can `parse`."""
+    """A nested config: an instance, a mapping, text that its class can `parse`, or a mapping as YAML text."""
     from run_tools.config import from_mapping  # the two modules describe one recursion: records hold values
 
     if isinstance(value, annotation):
         return value
     if isinstance(value, str):
-        if hasattr(annotation, "parse"):
+        if hasattr(annotation, "parse") and not value.lstrip().startswith("{"):
             try:
                 return annotation.parse(value)
             except InputError:

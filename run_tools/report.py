@@ -21,7 +21,9 @@ from run_tools.report_style import PAGE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?\s*%?|nan|–|—", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+−]?[\d.,]+(e[-+]?\d+)?\s*%?|nan|[-–—]", re.IGNORECASE)
+_WHOLE = re.compile(r"\[[^\[\]]*\]|\d ± \d| %")
+"""Of a cell, what no line break may part: an interval, a spread, a unit."""
 
 
 class Report:
@@ -207,13 +209,19 @@ def _cell(value: Any) -> str:
         return f"{float(value):.4g}"
     if isinstance(value, (int, np.integer)):
         return f"{int(value):,}"
-    return str(value)
+    return _WHOLE.sub(lambda found: found[0].replace(" ", "\u00a0"), str(value))
 
 
 def _row(tag: str, cells: Iterable[str], numeric: Sequence[bool]) -> str:
     scope = ' scope="col"' if tag == "th" else ""
     inside = "".join(
-        f"<{tag}{scope}{' class=number' if right else ''}>{html.escape(cell)}</{tag}>"
+        f"<{tag}{scope}{_classes(tag, cell, right)}>{html.escape(cell)}</{tag}>"
         for cell, right in zip(cells, numeric, strict=True)
     )
     return f"<tr>{inside}</tr>"
+
+
+def _classes(tag: str, cell: str, right: bool) -> str:
+    """The class of a cell: numbers stand at the right, and a heading of one word is not parted at its hyphen."""
+    names = ["number"] * right + ["word"] * (tag == "th" and " " not in cell)
+    return f' class="{" ".join(names)}"' if len(names) > 1 else "".join(f" class={name}" for name in names)

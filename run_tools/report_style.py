@@ -45,17 +45,24 @@ pre {
 }
 .scroll { overflow-x: auto; margin: 1.2rem 0; }
 table { border-collapse: collapse; font-size: 0.94rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding: 0 0 0.5rem; font-size: 0.92rem; }
+/* As wide as reads well, whatever the table below it is, and never wider than the page. */
+caption {
+  text-align: left; color: var(--soft); padding: 0 0 0.5rem; font-size: 0.92rem;
+  width: max-content; max-width: min(44rem, 100vw - 2.5rem);
+}
 th, td {
-  padding: 0.42rem 0.9rem 0.42rem 0; text-align: left;
+  padding: 0.42rem 1.1rem 0.42rem 0; text-align: left;
   border-bottom: 1px solid var(--line); vertical-align: top;
 }
-th { font-weight: 600; border-bottom-width: 2px; white-space: nowrap; }
-th.number, td.number { text-align: right; padding-left: 0.9rem; padding-right: 0.2rem; }
+th:last-child, td:last-child { padding-right: 0.2rem; }
+th { font-weight: 600; border-bottom-width: 2px; vertical-align: bottom; }
+th.number, td.number { text-align: right; }
+td.number, th.word { white-space: nowrap; }
 tbody tr:hover { background: var(--band); }
-figure { margin: 1.6rem 0; }
+figure { margin: 1.6rem 0; overflow-x: auto; }
 img { display: block; max-width: 100%; height: auto; border-radius: 8px; }
-img.paper { background: #fff; padding: 0.5rem; border: 1px solid var(--line); }
+/* On a narrow page a figure keeps its words readable, and scrolls. */
+img.paper { background: #fff; padding: 0.5rem; border: 1px solid var(--line); max-width: max(100%, 36rem); }
 figcaption { color: var(--soft); font-size: 0.92rem; margin-top: 0.5rem; max-width: 44rem; }
 footer {
   margin-top: 4rem; color: var(--soft); font-size: 0.85rem;

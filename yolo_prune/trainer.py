@@ -130,11 +130,11 @@ class Trainer:
         self.digests = origins.digests(origins.sources(self.config))
         anchors = beginning.anchors_of(self.config, self.store, self.lookup, self.image_size)
         self.model, fresh = beginning.network_of(self.config, self.classes.names, anchors, self.image_size)
+        if self.held is not None:
+            self.held.start(self.model)  # before anything is frozen: all batch-norms can be recalibrated
         first = self.plan.stages[0].train
         beginning.tell_what_stays_random(self.model, first, freeze(self.model, first), fresh)
         self._learn_from_teacher()
-        if self.held is not None:
-            self.held.start(self.model)
 
     def _restore(self, folder: RunFolder, state: dict[str, Any]) -> None:
         """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""

@@ -28,6 +28,20 @@ def test_curves_with_bars_and_runs():
     assert not [line for line in tram.get_lines() if line.get_label() == "pruned"]
 
 
+def test_curves_at_one_level_stand_side_by_side():
+    curves = [Curve(name, [90], [0.5], [(0.4, 0.6)], [(90, 0.5)]) for name in ("pruned", "random", "layer")]
+    axis = drawn(tradeoff({"car": curves}, "%", "AP50"))[0]
+    means, runs = ([line for line in axis.get_lines() if line.get_marker() == kind] for kind in "ox")
+    assert all(line.get_xdata() == [90] for line in means + runs)  # moved on the paper, not in the data
+    dots = 5 * axis.figure.dpi / 72
+    exact = axis.transData.transform((90, 0.5))[0]
+    places = [line.get_transform().transform((90, 0.5))[0] - exact for line in means]
+    assert places == pytest.approx([0, dots, 2 * dots], abs=1e-6)
+    assert [line.get_transform().transform((90, 0.5))[0] - exact for line in runs] == pytest.approx([-dots] * 3)
+    bars = [part for group in axis.containers for part in group[2]]
+    assert [part.get_transform().transform((90, 0.5))[0] - exact for part in bars] == pytest.approx(places, abs=1e-6)
+
+
 def test_bars_need_not_hold_the_mean():
     # All resamples may lie on one side of the figure: a bar from it to their far end, and no negative length.
     drawn(tradeoff({"car": [Curve("pruned", [1e6], [0.5], [(0.51, 0.53)])]}, "weights", "AP50", logarithmic=True))

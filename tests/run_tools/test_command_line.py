@@ -15,6 +15,7 @@ from run_tools import cli, config
 from run_tools.cli import Verb
 from run_tools.config import option, positional
 from run_tools.errors import InputError
+from run_tools.parsing import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -159,6 +160,60 @@ def test_options(run: Any, words: str, name: str, value: Any) -> None:
     code, result, _, err = run(f"compile kitti A B --images 3 {words}")
     assert (code, err) == (0, "")
     assert result[name] == value
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Nested, without a text of its own."""
+
+    size: int = 1
+    kinds: tuple[str, ...] = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Everything:
+    """One of each kind."""
+
+    root: Path = positional(help="data")
+    more: tuple[Path, ...] = positional((), many=True, help="pictures")
+    needed: int = option(help="required")
+    rate: float = option(1e-3, help="number")
+    size: tuple[int, int] | None = option((1, 2), help="two")
+    nms: bool = option(False, help="flag")
+    pad: bool = option(True, help="flag")
+    inner: Inner | None = option(Inner(), help="nested")
+    stages: tuple[Stage, ...] = option((), help="records that have texts")
+    pairs: tuple[tuple[float, float], ...] = option((), help="pairs")
+    free: dict[str, Any] = option({}, help="anything")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, []),
+        ({"rate": 1e-7, "size": (7, 8)}, ["--rate", "1e-07", "--size", "7", "8"]),
+        ({"nms": True, "pad": False}, ["--nms", "--no-pad"]),
+        ({"inner": Inner(2)}, ["--inner", "{size: 2}"]),
+        ({"inner": Inner(kinds=("x: y", "null")), "more": (Path("b"), Path("c d"))}, None),
+        ({"inner": None}, ["--inner", "null"]),
+        ({"stages": (Stage("all", 3, 1e-4), Stage("top:3", 1, 1.0))}, None),
+        ({"pairs": ((1.5, 2.0), (3.0, 4.5))}, ["--pairs", "1.5,2.0", "3.0,4.5"]),
+        ({"free": {"every": 2, "stages": [{"train": "top:7", "rate": 1e-4}], "off": None}}, None),
+        ({"free": {"long " + "words " * 40: "x"}}, None),
+    ],
+)
+def test_what_is_said_for_a_config_is_read_as_that_config(changes: dict[str, Any], said: list[str] | None) -> None:
+    made = Everything(Path("a"), needed=3, **changes)
+    words = config.words(made)
+    assert said is None or [word for word in words if word not in ("a", "--needed", "3")] == said
+    assert not any("\n" in word for word in words)
+    assert parse(Everything, "test", words) == (made, None)
+
+
+def test_free_values_that_are_no_mapping(capsys: pytest.CaptureFixture[str]) -> None:
+    for text in ("5", "[1, 2]", "{a: [}"):
+        with pytest.raises(InputError, match="--free .*names and values; write it as a YAML mapping"):
+            parse(Everything, "test", ["a", "--needed", "3", "--free", text])
 
 
 def test_positionals_may_stand_around_options(run: Any) -> None:

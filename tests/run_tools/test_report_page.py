@@ -107,6 +107,23 @@ def test_table_cells() -> None:
     Checker(page)
 
 
+def test_no_line_break_parts_a_figure_from_what_belongs_to_it() -> None:
+    report = Report("t")
+    rows = [["-", "0.5 ± 0.002", "-0.04 [-0.06, -0.02]"], ["3", "a ± b", "90 %"]]
+    report.table(["seeds", "spread", "interval"], rows)
+    page = report.html()
+    # An interval may stand below its figure, but in one piece. Dashes stand among numbers.
+    assert "<tr><td class=number>-</td><td>0.5\u00a0±\u00a00.002</td><td>-0.04 [-0.06,\u00a0-0.02]</td></tr>" in page
+    assert "<tr><td class=number>3</td><td>a ± b</td><td>90\u00a0%</td></tr>" in page
+
+
+def test_a_heading_of_one_word_is_not_parted() -> None:
+    report = Report("t")
+    report.table(["non-zero", "run folder", "best"], [[1, "a", "b"]])
+    head = '<th scope="col" class="number word">non-zero</th><th scope="col">run folder</th>'
+    assert f'{head}<th scope="col" class=word>best</th>' in report.html()
+
+
 def test_table_without_rows_and_with_a_wrong_one() -> None:
     report = Report("t")
     report.table(["a", "b"], [])

@@ -146,11 +146,4 @@ def command(verb: str, options: Any) -> list[str]:
         verb: its name.
         options: its config; what has its default is left out.
     """
-    words = ["yolo-prune", *verb.split()]
-    for setting in config.settings(type(options)):
-        value = getattr(options, setting.name)
-        if value is True:
-            words.append(setting.label)
-        elif setting.required or value != setting.default:
-            words += [setting.label, *map(str, value if isinstance(value, tuple) else (value,))]
-    return words
+    return ["yolo-prune", *verb.split(), *config.words(options)]

@@ -14,6 +14,7 @@ from prune_tools.mask_callback import MaskCallback
 from prune_tools.mask_set import Masks
 from prune_tools.pruner import Pruner
 from prune_tools.targets import Layers
+from run_tools.errors import InputError
 from yolo_prune.pruning.settings import Pruning
 from yolo_prune.transfer import transfer
 
@@ -67,6 +68,9 @@ class Held:
 
     Attributes:
         masks: those that hold now; none before the first pruning of a curve.
+
+    Raises:
+        InputError: for masks that cannot be read, or that prune more than a curve is to reach.
     """
 
     def __init__(self, pruning: Pruning, steps: int, epochs: int, plain: Batches):
@@ -78,6 +82,12 @@ class Held:
         # Two steps are the least that a curve can have.
         self.end = max(1, min(round(pruning.ramp * steps * epochs), steps * epochs - 1))
         self._pruner: Pruner | None = None
+        if pruning.schedule == "cubic" and self.initial > pruning.sparsity:
+            raise InputError(
+                f"sparsity {pruning.sparsity:g} with masks of {self.initial:g} in {pruning.previous}",
+                "at least what is pruned already",
+                "raise it, or start without the previous masks",
+            )
 
     @property
     def since(self) -> int:

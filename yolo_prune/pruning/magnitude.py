@@ -6,18 +6,19 @@ under the mask, and begin again with more. Paper 003 says nothing of controls; t
 Source: paper 003; Han et al. (2015), "Learning both Weights and Connections for Efficient Neural Networks".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from prune_tools import selection, targets
 from run_tools.checkpoint import MASKS
+from run_tools.errors import InputError
 from yolo_prune.models import load_detector
 from yolo_prune.pruning import chains, measuring, results
 from yolo_prune.pruning.held import make_masks
 from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import PRUNED, Run, Subject, train_config
-from yolo_prune.pruning.settings import Pruning
+from yolo_prune.pruning.settings import EACH, Pruning
 
 
 def plan(options: PruneConfig, subject: Subject) -> list[Run]:
@@ -36,8 +37,9 @@ def plan(options: PruneConfig, subject: Subject) -> list[Run]:
     measuring.check(options)
     if options.rewind is not None:
         load_detector(options.rewind)
-    total = sum(kernel.size for kernel in targets.kernels(subject.model, options.layers or "conv"))
-    counts = _counts(options, total)
+    sizes = [kernel.size for kernel in targets.kernels(subject.model, options.layers or "conv")]
+    total, counts = sum(sizes), _counts(options, sizes, options.scope)
+    _check_counts(options, counts, total)
     make_masks(subject.model, counts[-1] / total, options.layers, pruning=_pruning(options, -1, options.scope))
 
     def make(kind: str, level: int, seed: int, before: Run | None) -> Run:
@@ -47,9 +49,10 @@ def plan(options: PruneConfig, subject: Subject) -> list[Run]:
         numbered = options.amount == "of_remaining"
         name = f"level-{level + 1}" if numbered else f"sparsity-{options.sparsity[level]:g}"
         out = options.out / kind / name / f"seed-{seed}"
+        count = _counts(options, sizes, scope)[level]
         weights = before.config.out if before else options.model
         config = train_config(options, subject, out=out, weights=weights, seed=seed, prune=prune)
-        return Run(kind, level, counts[level] / total, counts[level], seed, config)
+        return Run(kind, level, count / total, count, seed, config)
 
     return chains.trainings(options, subject, make)
 
@@ -65,12 +68,49 @@ def after(options: PruneConfig, subject: Subject, result: Mapping[str, Any]) -> 
     }
 
 
-def _counts(options: PruneConfig, total: int) -> list[int]:
-    """How many weights are pruned at each level."""
-    counts: list[int] = []
+def emptied(by_kernel: Mapping[str, float]) -> str:
+    """What is to be said of kernels without a weight left.
+
+    Args:
+        by_kernel: name → fraction of zeros in 0–1.
+
+    Returns:
+        A sentence; empty where each kernel has some.
+    """
+    names = [name.removesuffix("/kernel") for name, sparsity in by_kernel.items() if sparsity == 1]
+    if not names:
+        return ""
+    return (
+        f"nothing is left of {', '.join(names)}: no image gets past it, and the detector says the same of all; "
+        "keep a `--floor` of each kernel"
+    )
+
+
+def _counts(options: PruneConfig, sizes: Sequence[int], scope: str) -> list[int]:
+    """How many weights are pruned at each level, of kernels of these sizes.
+
+    Where each kernel loses the same fraction, its count is rounded, and they need not add up to the rounded fraction of
+    all weights.
+    """
+    pools = sizes if scope in EACH else [sum(sizes)]
+    pruned, counts = [0] * len(pools), []
     for level in options.sparsity:
-        counts.append(selection.count_to_prune(level, total, counts[-1] if counts else 0, options.amount))
+        pruned = [
+            selection.count_to_prune(level, size, before, options.amount)
+            for size, before in zip(pools, pruned, strict=True)
+        ]
+        counts.append(sum(pruned))
     return counts
+
+
+def _check_counts(options: PruneConfig, counts: Sequence[int], total: int) -> None:
+    """InputError for a level so low that it prunes nothing, or so high that nothing is left."""
+    for level, count in zip(options.sparsity, counts, strict=True):
+        if not 0 < count < total:
+            what = "prunes nothing" if count == 0 else "would leave nothing of any kernel"
+            raise InputError(
+                f"sparsity {level:g}, which {what}", f"1 to {total - 1:,} of {total:,} weights", "choose another level"
+            )
 
 
 def _pruning(options: PruneConfig, level: int, scope: Any, previous: Path | None = None, seed: int = 0) -> Pruning:

@@ -14,6 +14,11 @@ from yolo_prune.pruning.surgery_options import SurgeryOptions, check_keep
 Control = Literal["dense", "random", "layer", "l1", "uniform"]
 CONTROLS = {"magnitude": ("dense", "random", "layer"), "distinctiveness": ("dense", "random", "l1", "uniform")}
 """Method → its controls."""
+OTHERS = {
+    "magnitude": ("keep", "surgery", "merges_at"),
+    "distinctiveness": ("scope", "amount", "layers", "floor", "ramp", "recalibrate", "rewind"),
+}
+"""Method → options that only the other one reads."""
 DECIMALS = 9
 """Of levels that are given as what is removed: 1 − .9 is .1."""
 
@@ -79,7 +84,7 @@ class PruneConfig:
     input: str | None = option(None, help="network input WxH, multiples of 32; default: the model's")
     cpu_bfloat16: bool = option(False, help="convolutions in bfloat16 on CPUs that have it: up to twice as fast")
     workers: int = option(1, help="threads that prepare batches", minimum=1)
-    train: dict[str, Any] = option({}, help="further options of train for every run; in the YAML file")
+    train: dict[str, Any] = option({}, help="further options of train for every run, such as {monitor_every: 2}")
     splits: tuple[str, ...] = option(("val", "test"), help="splits to judge on; the first chooses, the last reports")
     classes: tuple[str, ...] | None = option(
         None, help="classes to report, the first one decides; default: car, pedestrian and cyclist, or all of the head"
@@ -120,10 +125,13 @@ class PruneConfig:
                 raise InputError(f"{label} {level:g}", f"levels of --{of} ({told})", "choose from these")
 
     def _check_method(self) -> None:
+        for name in OTHERS[self.method]:
+            if getattr(self, name) != getattr(type(self), name):  # a dataclass keeps its defaults as its own
+                (other,) = set(CONTROLS) - {self.method}
+                instead = "give --sparsity instead" if name == "keep" else "leave it out"
+                raise InputError(f"{name} with method {self.method}", f"method {other}", instead)
         if self.keep is not None:
             check_keep(self.keep)
-            if self.method == "magnitude":
-                raise InputError("keep with method magnitude", "method distinctiveness", "give --sparsity instead")
         for control in self.controls:
             if control not in CONTROLS[self.method]:
                 known = ", ".join(CONTROLS[self.method])

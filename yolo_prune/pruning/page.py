@@ -14,7 +14,7 @@ from run_tools.report import Report
 from yolo_prune.drawing import draw, grid
 from yolo_prune.experiments.pages import command, origin, write_figure
 from yolo_prune.models import load_detector
-from yolo_prune.pruning import results
+from yolo_prune.pruning import magnitude, results
 from yolo_prune.pruning.judging import START, Judge
 from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import DENSE, PRUNED, Subject
@@ -58,8 +58,9 @@ TABLE_NOTE = "By pycocotools, in original pixels; means and standard deviations 
 DIFFERENCE_NOTE = """Means of the seeds of both. The intervals hold 95 % of {replicates:,} resamples of the {images}
 images, both judged on the same; they say nothing of other seeds. Neighbouring frames are alike, which makes them
 narrower than they should be."""
-CURVE_NOTE = """AP50 on {split}: means of the seeds, crosses the single runs. Bars: 95 % interval of the difference to
-the dense control, laid at the dense control's AP50, which is the dashed line{several}; cut off at 0."""
+CURVE_NOTE = """AP50 on {split}: means of the seeds, crosses the single runs; curves stand side by side at each level.
+Bars: 95 % interval of the difference to the dense control, laid at the dense control's AP50, which is the dashed
+line{several}; cut off at 0."""
 ZEROS_NOTE = """Zeros alone make no file smaller and no network faster: a SavedModel, a `.keras` file and dense LiteRT
 hold and multiply them as they do other numbers. Smaller files come from compressed or sparse formats, speed from
 removing whole channels."""
@@ -96,7 +97,8 @@ def begin(title: str, options: PruneConfig, subject: Subject, result: Mapping[st
     counts = ", ".join(f"{count} {name}" for name, count in result["images"].items())
     seeds = f"seeds {', '.join(map(str, options.seeds))}"
     below = f"{result['model']}, {subject.model.count_params():,} parameters; {result['data']}, images: {counts}; "
-    return Report(title, f"{below}input {result['input']}; {options.epochs} epochs a level; {seeds}")
+    trained = f"{result['epochs']} epoch{'s' * (result['epochs'] != 1)} a level (`{' '.join(result['stages'])}`)"
+    return Report(title, f"{below}input {result['input']}; {trained}; {seeds}")
 
 
 def tables(report: Report, options: PruneConfig, result: Mapping[str, Any]) -> None:
@@ -122,7 +124,7 @@ def curves(report: Report, options: PruneConfig, result: Mapping[str, Any], axes
     base = {name: dense[-1]["ap50"][split][name]["mean"] for name in _names(result)} if dense else {}
     for axis in axes:
         panels = {name: _lines(result, split, name, axis.value) for name in _names(result)}
-        figure = figures.tradeoff(panels, axis.label, f"AP50 on {split}", base, logarithmic=axis.logarithmic)
+        figure = figures.tradeoff(panels, axis.label, f"AP50 on {split}", base, axis.logarithmic, "dense control")
         report.figure(figure, note)
         write_figure(options.out / f"ap50_over_{axis.file}.png", figure)
 
@@ -164,6 +166,9 @@ def _zeros(report: Report, options: PruneConfig, subject: Subject, result: Mappi
         if entry["kind"] == PRUNED
     }
     report.figure(figures.sparsity_bars(bars), "Fraction of zeros in each kernel, at each level, of the first seed.")
+    for entry in result["levels"]:
+        if told := magnitude.emptied(entry["by_kernel"]):
+            report.text(f"{entry['kind'].capitalize()}, {results.amount(result, entry)}: {told}.")
     run = results.shown(result)
     weights = [_kernels(model, chosen) for model in (subject.model, load_detector(run["out"]))]
     sparsity = f"{100 * run['sparsity']:.4g} %"

@@ -10,6 +10,8 @@ Scope = Literal["global", "layer", "lamp", "erk", "random", "layer-random"]
 Amount = Literal["of_total", "of_remaining"]
 FLOORED = ("global", "lamp", "random")
 """Scopes that choose over all kernels together, so that one of them may be emptied."""
+EACH = ("layer", "layer-random")
+"""Scopes that prune the same fraction of each kernel."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """`yolo-prune prune`: trainings one after the other, each judged, and what they say together."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,8 @@ def prune(options: PruneConfig) -> dict[str, Any]:
         options: of the verb.
 
     Returns:
-        `{"out", "method", "schedule", "scope", "model", "data", "images": {split: count}, "input", "epochs", "classes",
-        "splits", "prunable", "runs": [{"kind", "level", "sparsity", "seed", "out", "epochs", "best_epoch", "seconds",
+        `{"out", "method", "schedule", "scope", "model", "data", "images": {split: count}, "input", "epochs", "stages",
+        "classes", "splits", "runs": [{"kind", "level", "sparsity", "seed", "out", "epochs", "best_epoch", "seconds",
         ...what `Judge.judge` returned}, ...], "start": what it returned of the model as it was given, "levels": what
         `results.levels` returned, "chosen": what `results.choose` returned, "measured": what
         `measuring.measure` returned, "report"}`; also written to
@@ -94,7 +94,7 @@ def prune(options: PruneConfig) -> dict[str, Any]:
         for number, run in enumerate(runs, start=1):
             print(f"run {number} of {len(runs)}: {_title(run)}", flush=True)
             told.append(_train(run, judge))
-        result = _facts(options, subject) | {"start": start, "runs": told} | found
+        result = _facts(options, subject, runs) | {"start": start, "runs": told} | found
         result["levels"] = results.levels(told, judge, subject.named)
         result["chosen"] = results.choose(result["levels"], options.splits, subject.named[0], options.tolerance)
         result |= method.after(options, subject, result)
@@ -118,12 +118,15 @@ def _train(run: Run, judge: Judge) -> dict[str, Any]:
     judged = judge.judge(run.config.out, lambda: load_detector(run.config.out), run)
     left = f"sparsity {judged['sparsity']:.4f}" if run.cut is None else f"{judged['parameters']:,} parameters"
     print(f"  {left}, {time.perf_counter() - begun:.0f} s", flush=True)
+    if run.cut is None and (told := magnitude.emptied(judged["by_kernel"])):
+        print(f"  note: {told}", flush=True)
     own = {"kind": run.kind, "level": run.level, "sparsity": run.sparsity, "seed": run.seed}
     own["out"] = str(run.config.out)
     return own | cut | {name: trained[name] for name in ("epochs", "best_epoch", "seconds")} | judged
 
 
-def _facts(options: PruneConfig, subject: Subject) -> dict[str, Any]:
+def _facts(options: PruneConfig, subject: Subject, runs: Sequence[Run]) -> dict[str, Any]:
+    stages = runs[0].config.stages  # all have the same
     return {
         "out": str(options.out),
         "method": options.method,
@@ -133,7 +136,8 @@ def _facts(options: PruneConfig, subject: Subject) -> dict[str, Any]:
         "data": f"{subject.store.source}, {Path(options.data).name}",
         "images": {name: len(subject.store[name]) for name in dict.fromkeys(("train", *options.splits))},
         "input": "x".join(map(str, reversed(subject.model.image_size))),
-        "epochs": options.epochs,
+        "epochs": sum(stage.epochs for stage in stages),
+        "stages": [f"{stage.train}:{stage.epochs}:{stage.learning_rate:g}" for stage in stages],
         "tolerance": options.tolerance,
         "classes": list(subject.named),
         "splits": list(options.splits),

@@ -90,6 +90,25 @@ def test_zeros_are_exact_after_every_step_and_in_what_is_saved(config, dense, mo
     assert not list(chosen.out.glob("epoch-*"))
 
 
+@pytest.mark.parametrize("layers, pool", [(None, TOTAL), (("conv_[3-8]",), 6 * 144)])
+def test_frozen_kernels_are_pruned_and_held_unless_layers_leaves_them_out(config, dense, layers, pool):
+    frozen = {**TRAINING, "stages": (Stage("top:7", 1, 1e-2, warmup=0),), "ema": 0.5}
+    chosen = config(training=frozen, layers=layers)
+    Trainer(chosen, verbose=0).fit()
+    found = Masks.load(chosen.out / MASKS)
+    # Exactly so many of the pool, whether its kernels learn or not.
+    assert (found.total, found.pruned) == (pool, round(0.6 * pool))
+    assert ("conv_1/kernel" in found, "conv_2/kernel" in found) == (layers is None,) * 2
+    before, after = load_detector(dense), load_detector(chosen.out)
+    assert found.violations(after) == {}
+    for name in ("conv_1", "conv_2", "conv_3"):
+        start, now = (model.get_layer(name).kernel.numpy() for model in (before, after))
+        kept = found.get(f"{name}/kernel", np.ones(start.shape, bool))
+        # Those of frozen layers stand where they stood; those above learned.
+        assert np.array_equal(now[kept], start[kept]) is (name != "conv_3")
+        assert not now[~kept].any() and (kept.sum() < kept.size) == (f"{name}/kernel" in found)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "pruning, training",
@@ -156,6 +175,9 @@ def test_statistics_are_recalibrated_before_the_first_step(config):
     plain, anew = (statistics(Trainer(config(recalibrate=count), verbose=0)) for count in (0, 3))
     # The dense model was never trained: its statistics are a batch-norm's first, a variance of 1.
     assert (plain == 1).all() and (anew != 1).all()
+    # Masks change what frozen layers say too, and later nothing would renew their statistics.
+    frozen = {**TRAINING, "stages": (Stage("head", 1, 1e-2),)}
+    np.testing.assert_array_equal(statistics(Trainer(config("head", frozen, recalibrate=3), verbose=0)), anew)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +214,19 @@ def test_what_does_not_fit_is_told_and_leaves_no_folder(config, fits, tmp_path, 
     with pytest.raises(InputError) as error:
         Trainer(config(**pruning), verbose=0).fit()
     assert told in str(error.value) and not fits and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("schedule", ["one-shot", "cubic"])
+def test_masks_of_another_network_or_of_more_are_refused_before_there_is_a_folder(
+    config, dense, make_detector, fits, tmp_path, schedule
+):
+    paths = {name: tmp_path / f"{name}.npz" for name in ("other", "more")}
+    masks.global_magnitude(make_detector(widths=(4,) * 7 + (6,)), 0.3, "conv").save(paths["other"])
+    masks.global_magnitude(load_detector(dense), 0.8, "conv").save(paths["more"])
+    for name, told in (("other", r"\(3, 3, 4, 6\) for conv_8/kernel"), ("more", "pruned already")):
+        with pytest.raises(InputError, match=told):
+            Trainer(config(schedule=schedule, previous=paths[name]), verbose=0).fit()
+    assert not fits and not (tmp_path / "run").exists()
 
 
 def test_only_epochs_from_since_on_are_best(tmp_path, dense):

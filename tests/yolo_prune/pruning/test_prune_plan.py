@@ -10,10 +10,12 @@ import pytest
 from prune_tools import targets
 from run_tools import config
 from run_tools.errors import InputError
+from run_tools.parsing import parse
 from yolo_prune.cli import main
+from yolo_prune.experiments.pages import command
 from yolo_prune.models import load_detector
 from yolo_prune.pruning import magnitude
-from yolo_prune.pruning.held import make_masks
+from yolo_prune.pruning.held import SCOPES, make_masks
 from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import Subject
 from yolo_prune.pruning.settings import Pruning
@@ -98,6 +100,15 @@ def test_other_schedules_begin_from_the_dense_model(planned, small_model, tmp_pa
     assert all(each.previous is None and each.recalibrate == 3 for each in prunings.values() if each)
 
 
+def test_stages_of_train_are_those_of_every_training_dense_ones_too(planned):
+    stages = [{"train": "top:7", "epochs": 3, "learning_rate": 1e-4}]
+    runs = planned(sparsity=(0.5,), controls=("dense", "random"), layers=("conv_[3-8]",), train={"stages": stages})
+    told = {run.kind: [(s.train, s.epochs, s.learning_rate) for s in run.config.stages] for run in runs}
+    assert told == dict.fromkeys(("dense", "pruned", "random"), [("top:7", 3, 1e-4)])
+    # A fraction of the six kernels that are named.
+    assert [run.weights for run in runs] == [0, 3 * 576, 3 * 576]
+
+
 def test_iterative_controls_run_the_levels_below(planned, tmp_path):
     runs = planned(sparsity=(0.3, 0.5, 0.7), controls=("random",), control_sparsity=(0.5,))
     random = [run for run in runs if run.kind == "random"]
@@ -113,6 +124,24 @@ def test_amounts_of_what_remains(planned, tmp_path):
     assert [run.weights for run in runs] == [first, second, third]
     assert names(runs, tmp_path) == [f"pruned/level-{level}/seed-0" for level in (1, 2, 3)]
     assert [run.sparsity for run in runs] == pytest.approx([0.2, 0.36, 0.488], abs=1e-3)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("amount", ["of_total", "of_remaining"])
+def test_as_many_weights_are_expected_as_the_masks_prune(planned, small_model, scope, amount):
+    model, previous = load_detector(small_model), None
+    runs = planned(sparsity=(0.3, 0.37, 0.7), scope=scope, amount=amount, controls=())
+    for run in runs:
+        previous = make_masks(model, run.config.prune.sparsity, pruning=run.config.prune, previous=previous)
+        assert run.weights == previous.pruned and run.sparsity == previous.sparsity()
+    if amount == "of_total":
+        # Of each kernel alone: round(.3 · 216) = 65 and round(.3 · 576) = 173; of all: round(.3 · 4248) = 1274.
+        assert runs[0].weights == (65 + 7 * 173 if "layer" in scope else 1274)
+
+
+def test_a_layerwise_control_expects_its_own_count(planned):
+    runs = planned(sparsity=(0.3,), schedule="one-shot", controls=("layer", "random"))
+    assert {run.kind: run.weights for run in runs} == {"pruned": 1274, "layer": 65 + 7 * 173, "random": 1274}
 
 
 def test_the_network_of_a_run_is_the_models(planned, small_model):
@@ -182,6 +211,11 @@ def test_two_percent_keeps_the_answers_and_wrong_masks_do_not(make_detector, sma
         ("--sparsity .5 --input 100x64", "image size 100x64"),
         ("--sparsity .5 --method distinctivness", "magnitude"),
         ("--sparsity .5 --runtimes tflite", "tflite"),
+        ("--sparsity .5 --merges-at .5", "merges_at with method magnitude"),
+        ("--sparsity .5 --keep .5", "keep with method magnitude"),
+        ("--sparsity .5 --floor .1 --method distinctiveness", "floor with method distinctiveness"),
+        ("--sparsity .5 .9999", "leave nothing of any kernel"),
+        ("--sparsity .0001 .5", "which prunes nothing; expected 1 to 4,247 of 4,248 weights"),
         ("--sparsity .5 --model missing", "missing: no such file"),
         ("--sparsity .5 --model FARM", "a detector of cat, dog"),
     ],
@@ -212,6 +246,8 @@ def test_shipped_configs_make_trainings(small_h5, make_detector, tmp_path, path)
     assert f"# yolo-prune prune --config configs/prune/{path.name} " in path.read_text()
     make_detector(widths=(64,) * 8).save(tmp_path / "wide.keras")
     options = config.load(PruneConfig, path, model=tmp_path / "wide.keras", data=small_h5, out=tmp_path, input="128x64")
+    # What the report says of how it was made gives the same options.
+    assert parse(PruneConfig, "yolo-prune prune", command("prune", options)[2:]) == (options, None)
     if options.teacher is not None:
         options = dataclasses.replace(options, teacher=options.model)
     runs = METHODS[options.method].plan(options, Subject.of(options))

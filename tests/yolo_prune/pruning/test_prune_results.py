@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from yolo_prune.evaluation.bootstrap import mean_difference
-from yolo_prune.pruning import results
+from yolo_prune.pruning import magnitude, results
 
 
 def entry(kind, level, sparsity, difference, mean=0.5, sd=None):
@@ -82,3 +82,9 @@ def test_the_difference_of_means_over_seeds():
     ]
     assert told["difference"] == pytest.approx(each[0])
     assert told["interval"] == pytest.approx(np.percentile(each[1:], [2.5, 97.5]).tolist())
+
+
+def test_a_kernel_without_weights_is_told():
+    assert magnitude.emptied({"conv_1/kernel": 0.99, "conv_9/kernel": 0.0}) == ""
+    told = magnitude.emptied({"conv_1/kernel": 0.99, "conv_7/kernel": 1.0, "conv_8/kernel": 1.0})
+    assert told.startswith("nothing is left of conv_7, conv_8: ") and "`--floor`" in told
