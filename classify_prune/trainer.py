@@ -60,8 +60,8 @@ class Trainer:
 
         Raises:
             InputError: for data, weights or a run folder that do not fit the config.
-            TrainingDiverged: at a loss that is not finite, once it has gone back to its last checkpoint for one before
-                (`checkpoint.go_back`).
+            TrainingDiverged: at losses or weights that are not finite, where going back to the last checkpoint did not
+                help (`checkpoint.go_back`).
         """
         config, folder = self.config, RunFolder(self.config.out)
         keras.utils.set_random_seed(config.seed)
@@ -71,13 +71,14 @@ class Trainer:
                 # Before the folder is made: what is wrong with widths or weights must not leave one behind.
                 self._start()
             with folder.create(config):
-                try:
-                    self._go(folder, train, val)
-                except TrainingDiverged as error:
-                    checkpoint.go_back(folder, error)
+                while True:
+                    try:
+                        self._go(folder, train, val)
+                        return self._summary(folder, train)
+                    except TrainingDiverged as error:
+                        checkpoint.go_back(folder, error)
                     keras.utils.set_random_seed(config.seed)  # as in a process that was cut off and started again
-                    self._go(folder, *self._feeds())
-                return self._summary(folder, train)
+                    train, val = self._feeds()
 
     def _go(self, folder: RunFolder, train: LabelBatches, val: LabelBatches) -> None:
         """From where the folder stands to the end."""

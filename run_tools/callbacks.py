@@ -67,10 +67,12 @@ class JsonLines(keras.callbacks.Callback):
 
 
 class NanStop(keras.callbacks.Callback):
-    """Stops training at the first value that is not a finite number.
+    """Stops training at the first loss, and after an epoch at weights, that are not finite numbers.
 
     Keras logs running means, so the first batch whose mean is not finite is the culprit; with
-    `steps_per_execution` above 1 it is one of that many batches.
+    `steps_per_execution` above 1 it is one of that many batches. A gradient that is not finite shows in the loss of the
+    next batch. After the last batch of an epoch there is none, and what comes then saves the weights: hence the look at
+    these and at the optimizer's.
 
     Args:
         components: names of logged metrics in the order in which to blame them; the loss itself comes last and need
@@ -113,6 +115,18 @@ class NanStop(keras.callbacks.Callback):
             "finite losses",
             self.advice,
         )
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Looks at the weights, and at what the optimizer keeps of them.
+
+        Raises:
+            TrainingDiverged: naming a variable and the epoch.
+        """
+        optimizer = getattr(self.model, "optimizer", None)
+        for variable in [*self.model.variables, *(optimizer.variables if optimizer is not None else ())]:
+            # Counts and seeds of random numbers are whole numbers.
+            if "float" in str(variable.dtype) and not bool(keras.ops.all(keras.ops.isfinite(variable))):
+                raise TrainingDiverged(f"{variable.path} not finite after epoch {epoch}", "finite weights", self.advice)
 
 
 def advice_of(config: Any) -> str:

@@ -14,7 +14,7 @@ from run_tools.folder import RunFolder
 
 BEST = "best.keras"
 DIVERGED = "diverged"
-"""Entry of the state of a run that has gone back once: what was not finite, and where."""
+"""Entry of the state of a run that has gone back: epochs of the checkpoints → what was not finite after them."""
 LAST = "last.keras"
 MASKS = "masks.npz"
 """Of a finished run that was pruned; those of a checkpoint on the way have its name in front."""
@@ -147,22 +147,24 @@ def check_data(state: Mapping[str, Any], digest: str, data: Path, out: Path) -> 
 
 
 def go_back(folder: RunFolder, error: TrainingDiverged) -> None:
-    """Lets a training whose loss was not finite go on from its last checkpoint, once.
+    """Lets a training that was not finite go on from its last checkpoint, once from each.
 
-    Threads add in another order each time, and bfloat16 rounds coarsely: what overflowed once need not do so again.
+    Threads add in another order each time, and bfloat16 rounds coarsely: what overflowed once need not do so again. A
+    training that comes to the next checkpoint may go back to that one, too.
 
     Args:
         folder: of the run, whose state will say so.
         error: what stopped it.
 
     Raises:
-        TrainingDiverged: the error itself, if the run has gone back before or has no checkpoint yet.
+        TrainingDiverged: the error itself, if the run has gone back to this checkpoint before or has none yet.
     """
     state = folder.read_state()
-    if not state or DIVERGED in state:
+    gone = (state or {}).get(DIVERGED, {})
+    if not state or str(state["epoch"]) in gone:
         raise error
-    folder.write_state({**state, DIVERGED: error.received})
-    print(f"note: {error.received}; back to the checkpoint after epoch {state['epoch']}, this once", flush=True)
+    folder.write_state({**state, DIVERGED: {**gone, str(state["epoch"]): error.received}})
+    print(f"note: {error.received}; back to the checkpoint after epoch {state['epoch']}", flush=True)
 
 
 def _save(model: keras.Model, path: Path) -> None:

@@ -72,8 +72,8 @@ class Trainer:
 
         Raises:
             InputError: for data, weights or a run folder that do not fit the config.
-            TrainingDiverged: at a loss that is not finite, once it has gone back to its last checkpoint for one before
-                (`checkpoint.go_back`).
+            TrainingDiverged: at losses or weights that are not finite, where going back to the last checkpoint did not
+                help (`checkpoint.go_back`).
         """
         keras.utils.set_random_seed(self.config.seed)
         told = [configs.to_dict(self.config), self.store.digest()]
@@ -90,14 +90,14 @@ class Trainer:
                     # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
                     self._start()
                 folder.create(self.config)
-            try:
-                self._go(folder)
-            except TrainingDiverged as error:
-                checkpoint.go_back(folder, error)
+            while True:
+                try:
+                    self._go(folder)
+                    return self._summary(folder)
+                except TrainingDiverged as error:
+                    checkpoint.go_back(folder, error)
                 keras.utils.set_random_seed(self.config.seed)  # as in a process that was cut off and started again
                 self._prepare()
-                self._go(folder)
-            return self._summary(folder)
 
     def _go(self, folder: RunFolder) -> None:
         """From where the folder stands to the end."""

@@ -130,7 +130,7 @@ def test_the_last_checkpoint_gets_its_name_at_the_end(tmp_path):
         assert (state["checkpoint"], state["finished"], state["epoch"]) == ("last.keras", True, 2)
 
 
-def test_a_run_goes_back_once_and_only_to_a_checkpoint(tmp_path, capsys):
+def test_a_run_goes_back_once_to_each_checkpoint(tmp_path, capsys):
     folder, error = RunFolder(tmp_path), TrainingDiverged("loss = nan in epoch 2, batch 1", "finite losses", "look")
     with pytest.raises(TrainingDiverged) as caught:
         go_back(folder, error)
@@ -138,14 +138,19 @@ def test_a_run_goes_back_once_and_only_to_a_checkpoint(tmp_path, capsys):
     run(saver(tmp_path), [0.1, 0.3])
     before = folder.read_state()
     go_back(folder, error)
-    assert folder.read_state() == {**before, DIVERGED: "loss = nan in epoch 2, batch 1"}
+    gone = {"2": "loss = nan in epoch 2, batch 1"}
+    assert folder.read_state() == {**before, DIVERGED: gone}
     assert "loss = nan in epoch 2, batch 1; back to the checkpoint after epoch 2" in capsys.readouterr().out
-    # What comes after it still knows, to the end; so a second time is an error.
-    run(saver(tmp_path, also={DIVERGED: folder.read_state()[DIVERGED]}), [0.2], first=2)
     with pytest.raises(TrainingDiverged):
         go_back(folder, error)
+    # What comes after it still knows; there it may go back again, once.
+    run(saver(tmp_path, also={DIVERGED: folder.read_state()[DIVERGED]}), [0.2], first=2)
+    later = TrainingDiverged("loss = inf in epoch 3, batch 0", "finite losses", "look")
+    go_back(folder, later)
+    with pytest.raises(TrainingDiverged):
+        go_back(folder, later)
     finish(folder)
-    assert folder.read_state()[DIVERGED] == "loss = nan in epoch 2, batch 1"
+    assert folder.read_state()[DIVERGED] == {**gone, "3": "loss = inf in epoch 3, batch 0"}
 
 
 def test_an_optimizer_is_built_once_under_loss_scaling_too():

@@ -69,6 +69,26 @@ def test_nan_stop_names_component_epoch_and_batch() -> None:
     assert str(caught.value).startswith("received mae = nan in epoch 0, batch 2 (rows 4 and 5); expected finite losses")
 
 
+def test_nan_stop_looks_at_the_weights_that_the_last_batch_left() -> None:
+    def root(true: Any, predicted: Any) -> Any:
+        # 0 where both are equal, but with a gradient of 0 / 0.
+        return keras.ops.mean(keras.ops.sqrt(keras.ops.abs(true - predicted)))
+
+    model = line_model()
+    model.compile(keras.optimizers.SGD(0.25), root)
+    with pytest.raises(TrainingDiverged, match="kernel not finite after epoch 0; expected finite weights"):
+        model.fit(ONES, 0 * ONES, batch_size=4, epochs=3, verbose=0, callbacks=[NanStop()])
+    model = line_model()
+    model.compile(keras.optimizers.SGD(0.25, momentum=0.9), "mse")
+    model.fit(ONES, ONES, verbose=0)
+    callback = NanStop()
+    callback.set_model(model)
+    callback.on_epoch_end(0)
+    model.optimizer.variables[-1].assign([[math.inf]])
+    with pytest.raises(TrainingDiverged, match="momentum not finite after epoch 7"):
+        callback.on_epoch_end(7)
+
+
 def test_nan_stop_lets_sound_training_pass() -> None:
     history = line_model().fit(ONES, ONES, epochs=3, verbose=0, callbacks=[NanStop()])
     assert len(history.epoch) == 3
