@@ -5,7 +5,7 @@ from typing import Any
 from prune_tools import comparison
 from prune_tools.runtimes import check_kinds
 from run_tools.errors import InputError
-from yolo_prune.export_checks import check_images
+from yolo_prune.export import check_images
 from yolo_prune.models import load_detector
 from yolo_prune.options import BenchmarkConfig
 

@@ -209,8 +209,9 @@ class TrainConfig:
             raise InputError(f"clip_norm {self.clip_norm:g}", "above 0, or null for no clipping", "for example 10")
         if not self.teacher_weight > 0:
             raise InputError(f"teacher_weight {self.teacher_weight:g}", "above 0", "leave --teacher out instead")
-        if self.distribute == "multihost" and self.prune is not None:
-            raise InputError("prune with distribute multihost", "one of the two", "prune on one host")
+        for name in ("prune", "teacher"):
+            if self.distribute == "multihost" and getattr(self, name) is not None:
+                raise InputError(f"{name} with distribute multihost", "one of the two", "train on one host")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed {self.seed}", "a whole number from 0 to 2^32 - 1", "choose another")
         if self.sizes and self.multi_scale:

@@ -72,9 +72,10 @@ def test_every_device_has_as_many_images():
         Hosts(0, 2, 4).share(3)
 
 
-def test_pruning_is_no_work_for_several_hosts(small, small_h5, tmp_path):
-    with pytest.raises(InputError, match="prune with distribute multihost"):
-        small(small_h5, tmp_path, distribute="multihost", prune=Pruning(sparsity=0.5))
+@pytest.mark.parametrize("option", [{"prune": Pruning(sparsity=0.5)}, {"teacher": Path("wide.keras")}])
+def test_what_is_no_work_for_several_hosts(small, small_h5, tmp_path, option):
+    with pytest.raises(InputError, match=f"{next(iter(option))} with distribute multihost"):
+        small(small_h5, tmp_path, distribute="multihost", **option)
 
 
 def test_an_ablation_is_no_work_for_several_hosts(small_h5, tmp_path):

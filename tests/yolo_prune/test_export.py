@@ -11,8 +11,7 @@ from prune_tools import export as exporter
 from prune_tools import masks, runtimes
 from run_tools.errors import InputError
 from run_tools.optional import missing
-from yolo_prune import export, export_checks
-from yolo_prune.detection_graph import detections_of_one
+from yolo_prune import export
 from yolo_prune.export import export_saved_model
 from yolo_prune.models import load_detector
 from yolo_prune.records import Detections
@@ -173,17 +172,17 @@ def test_detections_are_compared_whatever_their_order_and_around_the_cut():
         return {**{name: value[None] for name, value in rows.items()}, "count": np.array([len(order)])}
 
     # The same three, first two swapped; each list is looked up in the other, so 2 x 3 are compared.
-    assert export_checks.compare_detections([wanted], answer([1, 0, 2], [0.5, 0.9, 0.3]), 0.005, 100) == (0, 6)
+    assert export._compare_detections([wanted], answer([1, 0, 2], [0.5, 0.9, 0.3]), 0.005, 100) == (0, 6)
     # A full list's last may be another one: scores up to .3001 are not compared.
-    assert export_checks.compare_detections([wanted], answer([0, 1, 0], [0.9, 0.5, 0.3]), 0.005, 3) == (0, 4)
+    assert export._compare_detections([wanted], answer([0, 1, 0], [0.9, 0.5, 0.3]), 0.005, 3) == (0, 4)
     # A missing one that is well above the cut is a mistake, and so is one too many.
-    with pytest.raises(exporter.Differs, match="1 of 5"):
-        export_checks.compare_detections([wanted], answer([0, 1], [0.9, 0.5]), 0.005, 100)
-    with pytest.raises(exporter.Differs, match="1 of 5"):
-        export_checks.compare_detections([wanted.take(slice(2))], answer([0, 1, 2], [0.9, 0.5, 0.3]), 0.005, 100)
+    with pytest.raises(export._Differs, match="1 of 5"):
+        export._compare_detections([wanted], answer([0, 1], [0.9, 0.5]), 0.005, 100)
+    with pytest.raises(export._Differs, match="1 of 5"):
+        export._compare_detections([wanted.take(slice(2))], answer([0, 1, 2], [0.9, 0.5, 0.3]), 0.005, 100)
     nothing = Detections(boxes[:0], [], [])
-    with pytest.raises(exporter.Differs, match="3 of 3"):
-        export_checks.compare_detections([nothing], answer([0, 1, 2], [0.9, 0.5, 0.3]), 0.005, 100)
+    with pytest.raises(export._Differs, match="3 of 3"):
+        export._compare_detections([nothing], answer([0, 1, 2], [0.9, 0.5, 0.3]), 0.005, 100)
 
 
 # ---- other runtimes
@@ -241,7 +240,7 @@ def test_suppression_of_one_image_pads_what_is_not_there(pruned):
     pixels = np.random.default_rng(6).integers(0, 256, (1, *pruned.image_size, 3), np.uint8)
     (found,) = pruned.detect(pixels)
     score = float(found.scores[9] + found.scores[10]) / 2  # ten are above it
-    detect = detections_of_one(pruned, score, iou=0.45, limit=100)
+    detect = export._detections_of_one(pruned, score, iou=0.45, limit=100)
     answer = {name: value.numpy() for name, value in detect(pixels.astype(np.float32) / 255).items()}
     (wanted,) = pruned.detect(pixels, score)
     count = int(answer["count"][0])
@@ -265,7 +264,7 @@ def test_own_pictures_are_compared_on(pruned, tmp_path):
 
     picture = np.random.default_rng(8).integers(0, 256, (30, 50, 3), np.uint8)
     cv2.imwrite(str(tmp_path / "p.png"), picture)
-    images = export_checks.check_images(pruned, [tmp_path / "p.png"])
+    images = export.check_images(pruned, [tmp_path / "p.png"])
     np.testing.assert_array_equal(images[0], resize(picture[..., ::-1], pruned.image_size))
     told = export.export(pruned, tmp_path / "out", ["saved_model"], images=[tmp_path / "p.png"])["saved_model"]
     assert told["compared"] == 2 * 2 * 4 * 50  # both signatures, one image

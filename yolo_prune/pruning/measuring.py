@@ -7,7 +7,7 @@ from typing import Any
 from prune_tools import comparison
 from prune_tools import runtimes as kinds
 from run_tools import files
-from yolo_prune.export_checks import check_images
+from yolo_prune.export import check_images
 from yolo_prune.models import digest, load_detector
 from yolo_prune.pruning.options import PruneConfig
 from yolo_prune.pruning.plan import DENSE, Subject
