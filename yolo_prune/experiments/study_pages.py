@@ -19,7 +19,7 @@ WORDS = {
     "anchors": """Every row is the same training with other anchors. The fit is the mean IoU of a training box with the
 anchor that fits it best, both laid on one centre, at this input.""",
     "depth": """Every row is the same training with another number of convolutions free, counted from the top; the
-others keep the weights that they started with. An epoch's seconds are those of training alone.""",
+others keep the weights that they started with. An epoch's seconds are those of the fastest one, training alone.""",
 }
 NOTE = """AP50 is the mean over the classes shown by name, those with at least 50 true boxes. Precision and recall at
 score {score:g} are one-to-one, over all boxes together."""
