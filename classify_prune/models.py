@@ -119,7 +119,7 @@ class Classifier(keras.Model):
         batch = np.asarray(inputs)
         if batch.shape[1:] != self.inputs_shape:
             told = ", ".join(map(str, self.inputs_shape))
-            raise InputError(f"inputs of shape {batch.shape}", f"(n, {told})", "see classify_prune.inputs.prepare")
+            raise InputError(f"inputs of shape {batch.shape}", f"(n, {told})", "see classify_prune.inputs")
         if batch.dtype == np.uint8:
             batch = batch.astype(np.float32) / 255.0
         # Under a distribution strategy every replica sees the whole batch and all their outputs come back.

@@ -7,8 +7,24 @@ from typing import Literal
 from classify_prune.clustering.genetic import GeneticConfig
 from classify_prune.recipe import Task
 from run_tools.config import option, positional
+from run_tools.errors import InputError
 
 MODEL_HELP = "run folder or .keras file"
+
+
+def check_filled(options: object, *names: str) -> None:
+    """Refuses lists without anything in them, which a YAML file can give.
+
+    Args:
+        options: of a verb or a paper.
+        names: of its lists.
+
+    Raises:
+        InputError: naming the first that is empty.
+    """
+    for name in names:
+        if not getattr(options, name):
+            raise InputError(f"no {name}", "at least one", "name some, or leave the option out")
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,9 @@ class ClusterConfig:
     tolerance: float = option(0.0, help="stop when the memberships move less", minimum=0.0)
     silhouette: int = option(5000, help="training vectors drawn for the silhouette; 0: all of them, slow", minimum=0)
     baselines: bool = option(True, help="also the most frequent class, nearest centroid and a linear probe")
+
+    def __post_init__(self) -> None:
+        check_filled(self, "fuzziness", "iterations", "seeds")
 
 
 @dataclass(frozen=True)

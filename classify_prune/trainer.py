@@ -102,21 +102,23 @@ class Trainer:
         return inputs.feed(self.store, split, self.shape, config.batch_size, config.task, **common)
 
     def _start(self) -> None:
+        self.model = self._new() if self.start is None else self.start()
+        if self.masks is not None:
+            self.masks.violations(self.model)  # those of another network are told now
+
+    def _new(self) -> Classifier:
+        """A network of the config, with the weights of its warm start."""
         config = self.config
-        if self.start is not None:
-            self.model = self.start()
-            return
         mean, deviation = inputs.standard(config, self.store, self.task, self.shape)
         names = self.task.class_names
         dropout = config.dropout if self.architecture == "mlp" else 0.0
-        self.model = Classifier(
-            self.architecture, len(names), self.shape, config.widths, dropout, mean, deviation, names
-        )
+        model = Classifier(self.architecture, len(names), self.shape, config.widths, dropout, mean, deviation, names)
         if config.weights is not None:
-            result = transfer(self.model, config.weights, head=not config.new_head)
+            result = transfer(model, config.weights, head=not config.new_head)
             print(f"weights of {config.weights}: loaded {len(result.loaded)} layers")
             for name, reason in result.skipped.items():
                 print(f"  {name} starts fresh: {reason}")
+        return model
 
     def _restore(self, folder: RunFolder, state: dict[str, Any]) -> None:
         """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""

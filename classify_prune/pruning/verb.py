@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from classify_prune import inputs
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
 from classify_prune.pruning import page, tuning
@@ -79,7 +80,10 @@ class Subject:
             raise InputError(
                 f"a classifier of the classes {told}", f"those of the data ({', '.join(names[:6])})", "see --task"
             )
-        self._kept: dict[float, Any] = {}
+        # Before the folder is made: what a training would refuse must not leave one behind.
+        for split in ("train", "val") if options.epochs else ("train",):
+            _ = self.judge.store[split]
+        inputs.resolve(self._recipe(options.out, 0), self.judge.store)
 
     def check_same(self, folder: RunFolder) -> None:
         """Refuses to go on with another model than the folder was begun with."""
@@ -145,8 +149,12 @@ class Subject:
         out = options.out / name
         if not options.epochs:
             return self._untuned(out, start, held)
-        shape = self.model.inputs_shape
-        config = TrainConfig(
+        return tuning.tuned(self._recipe(out, seed), self.judge, start, held)
+
+    def _recipe(self, out: Path, seed: int) -> TrainConfig:
+        """Of the fine-tuning at a level."""
+        options, shape = self.options, self.model.inputs_shape
+        return TrainConfig(
             data=options.data,
             out=out,
             task=options.task,
@@ -164,7 +172,6 @@ class Subject:
             workers=options.workers,
             seed=seed,
         )
-        return tuning.tuned(config, self.judge, start, held)
 
     def _untuned(self, out: Path, start: Any, held: Any) -> dict[str, Any]:
         """Without fine-tuning there is no training: the network is saved where its best checkpoint would be."""

@@ -123,7 +123,7 @@ def test_scales(features_h5, scale):
     assert found.judged.shape == (16, 6)
 
 
-def test_bad_input_is_one_line(features_h5, images_h5, monkeypatch, capsys):
+def test_bad_input_is_one_line(features_h5, images_h5, tmp_path, monkeypatch, capsys):
     cases = [
         (("--data", images_h5), "which holds images; expected feature vectors"),
         (("--data", features_h5, "--task", "colour"), "without colour"),
@@ -134,6 +134,10 @@ def test_bad_input_is_one_line(features_h5, images_h5, monkeypatch, capsys):
     for words, told in cases:
         assert main(["cluster", *map(str, words)]) == 2
         assert told in capsys.readouterr().err
+    for name in ("fuzziness", "iterations", "seeds"):
+        (tmp_path / "c.yaml").write_text(f"{name}: []")
+        assert main(["cluster", "--data", str(features_h5), "--config", str(tmp_path / "c.yaml")]) == 2
+        assert f"no {name}; expected at least one" in capsys.readouterr().err
     monkeypatch.setattr(optional.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"no module sklearn; .*prune-vision\[cluster\]"):
         verb.cluster(ClusterConfig(data=features_h5))

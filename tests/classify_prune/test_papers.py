@@ -47,6 +47,12 @@ def test_settings_are_the_options_without_the_frames() -> None:
     assert quick.widths == (16, 32, 64, 128) and quick.seeds == (1,) and quick.epochs == 7
 
 
+@pytest.mark.parametrize("number", registry.numbers())
+def test_a_paper_without_seeds_is_refused(number: str) -> None:
+    with pytest.raises(InputError, match="no seeds; expected at least one"):
+        registry.options_of(number)(data=Path("d.h5"), out=Path("o"), seeds=())
+
+
 def test_spread_by_hand() -> None:
     # mean 0.5 and sample deviation sqrt((0.1² + 0.1²) / 1) = 0.1414 in percent
     assert spread([0.4, 0.6]) == "50.0 ± 14.1"

@@ -9,6 +9,7 @@ import pytest
 
 from classify_prune import cli
 from classify_prune.loading import load_classifier
+from classify_prune.models import Classifier
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,17 @@ def test_bad_options_are_one_line(
     out = tmp_path / "pruned"
     assert cli.main(["prune", "--model", str(trained), "--data", str(images_h5), "--out", str(out), *words]) == 2
     assert capsys.readouterr().err.count("\n") == 1 and not out.exists()
+
+
+def test_what_a_training_would_refuse_leaves_no_folder(
+    features_h5: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Classifier("mlp", 4, (6,), (8,), 0.0, None, None, ("north", "east", "south", "west"))
+    model.save(tmp_path / "mlp.keras")
+    words = ["--model", str(tmp_path / "mlp.keras"), "--data", str(features_h5), "--out", str(tmp_path / "pruned")]
+    assert cli.main(["prune", *words, "--augment", "{flip: .5}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "--augment for" in error and not (tmp_path / "pruned").exists()
 
 
 def test_benchmark_of_keras(trained: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from classify_prune.trainer import Trainer
 from data_tools.label_augment import LabelAugment
 from data_tools.label_pipeline import LabelBatches
 from data_tools.store import open_store
+from prune_tools.mask_set import Masks
 from run_tools.errors import InputError, TrainingDiverged
 from run_tools.folder import RunFolder
 
@@ -119,7 +120,9 @@ def test_what_does_not_fit_leaves_no_folder(features_h5, images_h5, tmp_path):
         (images_h5, {"task": "vehicle"}, "task 'vehicle' for .* without vehicle_id"),
         (features_h5, {"weights": tmp_path / "none"}, "no such file"),
         (tmp_path / "none.h5", {}, "nothing there"),
+        (features_h5, {"masks": tmp_path / "masks.npz"}, "unknown kernel 'other'"),
     ]
+    Masks({"other": np.ones((6, 8), bool)}).save(tmp_path / "masks.npz")
     for data, changes, told in wrong:
         with pytest.raises(InputError, match=told):
             Trainer(features(data, tmp_path / "run", **changes), verbose=0).fit()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from classify_prune.options import check_filled
 from data_tools.label_augment import LabelAugment
 from run_tools.config import option
 
@@ -60,6 +61,9 @@ class Settings:
     seeds: tuple[int, ...] = option((0,), help="everything is run once for each", minimum=0)
     cpu_bfloat16: bool = option(False, help="convolutions in bfloat16 on CPUs that have it")
     workers: int = option(1, help="threads that prepare batches", minimum=1)
+
+    def __post_init__(self) -> None:
+        check_filled(self, "seeds", "sparsity", "angles")
 
     def quick(self) -> Settings:
         """For a few minutes on two cores: a quarter of the widths, 64x64, few epochs, one seed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from classify_prune.options import check_filled
 from run_tools.config import option
 from run_tools.errors import InputError
 
@@ -48,6 +49,7 @@ class Settings:
     seeds: tuple[int, ...] = option((0, 1, 2), help="everything is run once for each", minimum=0)
 
     def __post_init__(self) -> None:
+        check_filled(self, "seeds")
         if any(size < 2 for size in self.sets):
             raise InputError(f"sets {self.sets}", "sizes of at least 2", "for example 3 5 9")
         step = max(self.stride, 2, *(size - 1 for size in self.sets))

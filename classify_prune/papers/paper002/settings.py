@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from classify_prune.options import check_filled
 from run_tools.config import option
 
 
@@ -42,6 +43,9 @@ class Settings:
     generations: int = option(60, help="of the longer genetic searches (the paper: 2)", minimum=1)
     search_sample: int = option(2000, help="vectors drawn for the silhouette in a search", minimum=10)
     seeds: tuple[int, ...] = option((0,), help="the networks are trained once for each", minimum=0)
+
+    def __post_init__(self) -> None:
+        check_filled(self, "seeds", "amounts", "fuzziness", "iterations", "cluster_seeds")
 
     def quick(self) -> Settings:
         """For a few minutes on two cores: a tenth of the epochs, shorter searches, one seed."""

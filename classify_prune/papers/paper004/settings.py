@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from classify_prune.options import check_filled
 from data_tools.label_augment import LabelAugment
 from run_tools.config import option
 from run_tools.errors import InputError
@@ -48,7 +49,8 @@ class Settings:
     workers: int = option(1, help="threads that prepare batches", minimum=1)
 
     def __post_init__(self) -> None:
-        if self.widths and self.widths[-1] < LEAST_STEPS * self.stride:
+        check_filled(self, "seeds", "widths")
+        if self.widths[-1] < LEAST_STEPS * self.stride:
             told = f"{self.widths[-1]} units of which a step removes {self.stride}"
             raise InputError(told, f"at least {LEAST_STEPS} steps", "give a smaller stride")
 
