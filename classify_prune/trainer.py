@@ -18,7 +18,7 @@ from data_tools.store import open_store
 from prune_tools.mask_set import Masks
 from run_tools import checkpoint, cpu, precision
 from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars, advice_of
-from run_tools.errors import InputError, TrainingDiverged
+from run_tools.errors import TrainingDiverged
 from run_tools.folder import RunFolder
 
 FINAL_RATE = 0.01
@@ -122,12 +122,7 @@ class Trainer:
 
     def _restore(self, folder: RunFolder, state: dict[str, Any]) -> None:
         """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""
-        if state.get("data") != self.store.digest():
-            raise InputError(
-                f"{self.config.data} with other contents than when {self.config.out} was started",
-                "the same images and labels in the same splits",
-                "compile it again with the same options, or choose a new --out",
-            )
+        checkpoint.check_data(state, self.store.digest(), self.config.data, self.config.out)
         self.model = load_classifier(folder.path(state["checkpoint"]), compile=True)
         self.before = {name: state[name] for name in (checkpoint.DIVERGED,) if name in state}
         folder.truncate(lambda row: row.get("epoch", -1) < state["epoch"])
