@@ -18,7 +18,6 @@ from data_tools.store import open_store
 from prune_tools.mask_set import Masks
 from run_tools import checkpoint, cpu, precision
 from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars, advice_of
-from run_tools.errors import TrainingDiverged
 from run_tools.folder import RunFolder
 
 FINAL_RATE = 0.01
@@ -49,7 +48,7 @@ class Trainer:
         self.task = self.store.task(config.task, config.classes)
         self.architecture, self.shape = inputs.resolve(config, self.store)
         self.model: Classifier = None  # type: ignore[assignment]  # made by `fit`
-        self.before: dict[str, Any] = {}  # what the state goes on to say
+        self.feeds: tuple[LabelBatches, LabelBatches]  # likewise
 
     def fit(self) -> dict[str, Any]:
         """Trains, or goes on training.
@@ -65,32 +64,25 @@ class Trainer:
         """
         config, folder = self.config, RunFolder(self.config.out)
         keras.utils.set_random_seed(config.seed)
-        train, val = self._feeds()
+        self.feeds = self._feeds()
         with precision.scope(config.mixed_precision):
             if folder.read_state() is None:
                 # Before the folder is made: what is wrong with widths or weights must not leave one behind.
                 self._start()
             with folder.create(config):
-                while True:
-                    try:
-                        self._go(folder, train, val)
-                        return self._summary(folder, train)
-                    except TrainingDiverged as error:
-                        checkpoint.go_back(folder, error)
-                    keras.utils.set_random_seed(config.seed)  # as in a process that was cut off and started again
-                    train, val = self._feeds()
+                checkpoint.until_done(folder, lambda: self._go(folder), self._again)
+                return self._summary(folder, self.feeds[0])
 
-    def _go(self, folder: RunFolder, train: LabelBatches, val: LabelBatches) -> None:
+    def _go(self, folder: RunFolder) -> None:
         """From where the folder stands to the end."""
-        state = folder.read_state()
-        if state:
-            self._restore(folder, state)
-        else:
-            # A run that was cut off in its first epoch may have logged it.
-            folder.truncate(lambda row: False)
+        state = checkpoint.resume(folder, lambda state: self._restore(folder, state))
         if not (state and state["finished"]):
-            self._run(folder, state, train, val)
+            self._run(folder, state, *self.feeds)
             checkpoint.finish(folder)
+
+    def _again(self) -> None:
+        keras.utils.set_random_seed(self.config.seed)
+        self.feeds = self._feeds()
 
     def _feeds(self) -> tuple[LabelBatches, LabelBatches]:
         """Of the training and of the validation split."""
@@ -124,7 +116,6 @@ class Trainer:
         """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""
         checkpoint.check_data(state, self.store.digest(), self.config.data, self.config.out)
         self.model = load_classifier(folder.path(state["checkpoint"]), compile=True)
-        self.before = {name: state[name] for name in (checkpoint.DIVERGED,) if name in state}
         folder.truncate(lambda row: row.get("epoch", -1) < state["epoch"])
         print(f"resuming {self.config.out} after epoch {state['epoch']} of {self.config.epochs}")
 
@@ -188,7 +179,6 @@ class Trainer:
                 data=self.store.digest(),
                 every=config.save_every,
                 end=config.epochs,
-                also=self.before,
             ),
             board_of(folder, config, validation.charted),
         ]

@@ -71,7 +71,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves, and stops the stage when it is out of patience."""
         state = self._state or self.folder.read_state() or {}
-        best, best_epoch = state.get("best"), state.get("best_epoch")
+        best, best_epoch, gone = state.get("best"), state.get("best_epoch"), state.get(DIVERGED)
         value = (logs or {}).get(self.monitor) if epoch >= self.since else None
         if value is not None and math.isfinite(value) and self._better(float(value), best):
             best, best_epoch = float(value), epoch
@@ -89,6 +89,8 @@ class Checkpoint(keras.callbacks.Callback):
         }
         if self.data is not None:
             state["data"] = self.data
+        if gone:
+            state[DIVERGED] = gone
         stop = out_of_patience(state, self.start, self.patience)
         if stop:
             self.model.stop_training = True
@@ -144,6 +146,45 @@ def check_data(state: Mapping[str, Any], digest: str, data: Path, out: Path) -> 
             "the same images and labels in the same splits",
             "compile it again with the same options, or choose a new --out",
         )
+
+
+def until_done(folder: RunFolder, go: Callable[[], None], again: Callable[[], None]) -> None:
+    """Trains, from the last checkpoint again where something is not finite (`go_back`).
+
+    Args:
+        folder: of the run.
+        go: trains from where the folder stands to the end.
+        again: prepares for `go` after that, as a process that was cut off and started again would.
+
+    Raises:
+        TrainingDiverged: where going back does not help.
+    """
+    while True:
+        try:
+            go()
+            return
+        except TrainingDiverged as error:
+            go_back(folder, error)
+        again()
+
+
+def resume(folder: RunFolder, restore: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
+    """Where a run stands.
+
+    Args:
+        folder: of the run.
+        restore: takes the state of a run that has a checkpoint.
+
+    Returns:
+        That state; None for a run without one, whose log is empty then.
+    """
+    state = folder.read_state()
+    if state:
+        restore(state)
+    else:
+        # A run that was cut off in its first epoch may have logged it.
+        folder.truncate(lambda row: False)
+    return state
 
 
 def go_back(folder: RunFolder, error: TrainingDiverged) -> None:

@@ -14,7 +14,6 @@ from data_tools.pipeline import Batches
 from data_tools.store import Store, open_store
 from run_tools import checkpoint, cpu, precision
 from run_tools import config as configs
-from run_tools.errors import TrainingDiverged
 from run_tools.files import parse_size
 from run_tools.folder import RunFolder
 from yolo_prune import beginning, cached, distribution, origins, watching
@@ -61,7 +60,6 @@ class Trainer:
         self.teacher: YoloV2 | None = None  # likewise, where it has one
         self.hosts = distribution.Hosts()
         self.digests: dict[str, str] = {}
-        self.before: dict[str, Any] = {}  # what the state goes on to say
 
     def fit(self) -> dict[str, Any]:
         """Trains, or goes on training.
@@ -90,27 +88,20 @@ class Trainer:
                     # Before the folder is made: what is wrong with weights or anchors must not leave one behind.
                     self._start()
                 folder.create(self.config)
-            while True:
-                try:
-                    self._go(folder)
-                    return self._summary(folder)
-                except TrainingDiverged as error:
-                    checkpoint.go_back(folder, error)
-                keras.utils.set_random_seed(self.config.seed)  # as in a process that was cut off and started again
-                self._prepare()
+            checkpoint.until_done(folder, lambda: self._go(folder), self._again)
+            return self._summary(folder)
 
     def _go(self, folder: RunFolder) -> None:
         """From where the folder stands to the end."""
-        state = folder.read_state()
-        if state:
-            self._restore(folder, state)
-        else:
-            # A run that was cut off in its first epoch may have logged it.
-            folder.truncate(lambda row: False)
+        state = checkpoint.resume(folder, lambda state: self._restore(folder, state))
         if not (state and state["finished"]):
             self._run_stages(folder, state)
             cached.clear(folder.path("features"))
             checkpoint.finish(folder)
+
+    def _again(self) -> None:
+        keras.utils.set_random_seed(self.config.seed)
+        self._prepare()
 
     def _prepare(self) -> None:
         self.feeds.val()  # a file without validation images must not leave a folder behind
@@ -141,7 +132,6 @@ class Trainer:
         checkpoint.check_data(state, self.store.digest(), self.config.data, self.config.out)
         self.digests = origins.check(origins.sources(self.config), state.get("files", {}), self.config.out)
         self.model = load_model(folder.path(state["checkpoint"]), compile=True)
-        self.before = {name: state[name] for name in (checkpoint.DIVERGED,) if name in state}
         if not state["finished"]:
             self._learn_from_teacher()
         if self.held is not None:

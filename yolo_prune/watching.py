@@ -64,7 +64,7 @@ def callbacks_of(
             end,
             held.since if held is not None else 0,
             held.save if held is not None else None,
-            {"files": trainer.digests, **trainer.before},
+            {"files": trainer.digests},
         ),
         Board(folder, config, validation.counted, last=index == len(plan.stages) - 1),
     ]
