@@ -1,6 +1,7 @@
 """What a training begins with: its anchors, its network, and the weights that this takes over."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from data_tools.store import Store
 from run_tools.errors import InputError
 from yolo_prune.anchors import as_anchors
 from yolo_prune.detector import YoloV2
+from yolo_prune.models import load_model
 from yolo_prune.network import STRIDE
 from yolo_prune.recipe import TrainConfig
 from yolo_prune.transfer import transfer
@@ -18,7 +20,7 @@ Anchors = tuple[tuple[float, float], ...]
 
 
 def anchors_of(config: TrainConfig, store: Store, lookup: np.ndarray, image_size: tuple[int, int]) -> Anchors:
-    """The anchors of a config: those it names, or k-means of the training boxes.
+    """The anchors of a config: those it names, those of its warm start, or k-means of the training boxes.
 
     Args:
         config: of the training.
@@ -30,8 +32,10 @@ def anchors_of(config: TrainConfig, store: Store, lookup: np.ndarray, image_size
         (width, height) pairs in grid cells.
 
     Raises:
-        InputError: for anchors that are none, or fewer boxes than anchors.
+        InputError: for anchors that are none, a warm start that does not say its own, or fewer boxes than anchors.
     """
+    if config.anchors == "weights":
+        return _anchors_of_weights(config.weights)
     if config.anchors != "kmeans":
         return as_anchors(config.anchors)
     stored = tuple(np.flatnonzero(lookup >= 0).tolist())
@@ -42,6 +46,17 @@ def anchors_of(config: TrainConfig, store: Store, lookup: np.ndarray, image_size
     stretch = np.array(image_size[::-1]) / np.array(store.image_size[::-1])
     found = anchor_tools.kmeans(sizes * stretch / STRIDE, config.anchor_count, config.seed, weights=weights)
     return as_anchors(np.round(found, 4))
+
+
+def _anchors_of_weights(source: Path | None) -> Anchors:
+    """Those of the detector that the training goes on from."""
+    if source is None or source.suffix == ".npz":
+        raise InputError(
+            "anchors of the weights, and no --weights" if source is None else f"anchors of {source}, which says none",
+            "--weights with a detector, whose anchors these are to be",
+            "give one, or --anchors as pairs w,h;w,h",
+        )
+    return load_model(source).anchors
 
 
 def network_of(
@@ -91,7 +106,7 @@ def _warm_start(model: YoloV2, config: TrainConfig) -> set[str]:
         raise InputError(
             f"{source} with another head ({other[0]})",
             "the classes and anchors of this training",
-            "give those with --classes and --anchors, or --new-head to begin with a fresh one",
+            "give those with --classes and --anchors ('weights': its own), or --new-head to begin with a fresh one",
         )
     print(f"weights of {source}: loaded {', '.join(result.loaded)}")
     for name, reason in result.skipped.items():

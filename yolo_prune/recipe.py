@@ -131,7 +131,10 @@ class TrainConfig:
     classes: Literal["merged", "kitti", "coco", "data"] = option(
         "merged", help="class set of the head; data: the file's own classes, for data that is not KITTI's"
     )
-    anchors: str = option("kmeans", help="kmeans (of the training boxes), coco, voc, tiny-voc, or w,h;w,h;... in cells")
+    anchors: str = option(
+        "kmeans",
+        help="kmeans (of the training boxes), weights (those of --weights), coco, voc, tiny-voc, or w,h;w,h;... cells",
+    )
     anchor_count: int = option(5, help="anchors found by kmeans", minimum=1)
     anchor_balance: bool = option(False, help="each class counts as the square root of its number of boxes in kmeans")
     stages: tuple[Stage, ...] = option(

@@ -315,50 +315,6 @@ def test_a_files_own_classes_are_the_heads(small, small_h5, tmp_path, fits):
     assert trainer.lookup.tolist() == list(range(8))
 
 
-def test_balanced_anchors_weigh_the_heads_classes(small, small_h5, tmp_path, fits, monkeypatch):
-    seen = []
-
-    def kmeans(sizes, k, seed, weights):
-        seen.append(weights)
-        return np.asarray(sizes)[:k]
-
-    monkeypatch.setattr("data_tools.anchors.kmeans", kmeans)
-    for balance in (False, True):
-        Trainer(small(small_h5, tmp_path / str(balance), anchor_balance=balance), verbose=0).fit()
-    view = open_store(small_h5)["train"]
-    types = view.all_classes[view.all_classes >= 0]
-    # Merged classes: Car (0) and Van (1) weigh together; Pedestrian is 3, Cyclist 5.
-    groups = [(types == 0) | (types == 1), types == 3, types == 5]
-    expected = sum(group / np.sqrt(group.sum()) for group in groups)
-    assert seen[0] is None and (expected > 0).all()
-    np.testing.assert_allclose(seen[1], expected)
-
-
-def test_a_head_that_does_not_say_its_anchors_needs_them_named(small, small_h5, tmp_path, fits, make_detector):
-    source = make_detector(anchors="0.8,0.6;0.3,0.8", widths=(4,) * 8)
-    names = {"conv": "conv2d", "norm": "batch_normalization"}
-    arrays = {}
-    for layer in source.layers:
-        for variable in layer.weights:
-            kind, number = layer.name.split("_")
-            arrays[f"{names[kind]}_{number}/{variable.name}"] = keras.ops.convert_to_numpy(variable)
-    np.savez(tmp_path / "w.npz", **arrays)
-    options = {"weights": tmp_path / "w.npz", "stages": (Stage("all", 1),)}
-    with pytest.raises(InputError, match="does not say its anchors.*--new-head"):
-        Trainer(small(small_h5, tmp_path / "found", **options), verbose=0).fit()
-    trainer = Trainer(small(small_h5, tmp_path / "named", anchors="0.8,0.6;0.3,0.8", **options), verbose=0)
-    trainer.fit()
-    np.testing.assert_array_equal(trainer.model.layers[-1].get_weights()[0], source.layers[-1].get_weights()[0])
-    Trainer(small(small_h5, tmp_path / "fresh", new_head=True, **options), verbose=0).fit()
-
-
-@pytest.mark.parametrize("train, told", [("top:3", "conv_1, conv_2, conv_3, conv_4, conv_5, conv_6"), ("all", None)])
-def test_layers_that_stay_random_are_told(small, small_h5, tmp_path, fits, capsys, train, told):
-    Trainer(small(small_h5, tmp_path / "run", stages=(Stage(train, 1),)), verbose=0).fit()
-    printed = capsys.readouterr().out
-    assert (f"note: stage {train} keeps {told} as they begin, which is at random" in printed) == (told is not None)
-
-
 def test_mixed_precision_ends_with_the_run(small, small_h5, tmp_path, fits):
     before = keras.config.dtype_policy()
     trainer = Trainer(small(small_h5, tmp_path / "run", mixed_precision=True, stages=(Stage("head", 1),)), verbose=0)
@@ -378,6 +334,7 @@ def test_mixed_precision_ends_with_the_run(small, small_h5, tmp_path, fits):
         ({"anchors": "cocoo"}, "anchors 'cocoo'"),
         ({"anchors": "1,2;3"}, "anchors"),
         ({"anchors": "1,a;3,4"}, "anchors"),
+        ({"anchors": "weights"}, "no --weights"),
         ({"anchor_count": 1000}, "k 1000"),
         ({"widths": (4, 4)}, "2 widths"),
         ({"weights": Path("missing.npz")}, "missing.npz"),
