@@ -55,14 +55,16 @@ def find(given: Iterable[Path], out: Path | None, recursive: bool = False) -> li
 
     Args:
         given: files, folders (their pictures, in natural order) and patterns (`*`, `?`, `[...]`, `**`).
-        out: the folder of drawn results; what lies in it is no input of a recursive search. None: nothing is drawn.
+        out: the folder of drawn results; where it lies in a given folder, what it holds is no input. None: nothing is
+            drawn.
         recursive: search folders below the given ones, too.
 
     Returns:
         In the order given; inside a folder or pattern in natural order.
 
     Raises:
-        InputError: for a folder without pictures, a pattern without matches, or names that stay the same.
+        InputError: for a folder without pictures, a pattern without matches, names that stay the same, or an `out` that
+            holds what is given.
     """
     places: dict[Path, Path] = {}
     given_as: dict[Path, Path] = {}
@@ -79,8 +81,12 @@ def find(given: Iterable[Path], out: Path | None, recursive: bool = False) -> li
 def _expand(path: Path, out: Path | None, recursive: bool) -> Iterator[tuple[Path, Path]]:
     """The files that one argument stands for, each with the folder that its name starts from."""
     if path.is_dir():
-        files = [file for file in path.glob("**/*" if recursive else "*") if _shown(file, path)]
-        inside = [file for file in files if out is None or not file.absolute().is_relative_to(out.absolute())]
+        here, there = Path(os.path.abspath(path)), None if out is None else Path(os.path.abspath(out))
+        if here == there:
+            raise InputError(f"--out {out}, the folder of the pictures", "another folder", "choose one")
+        inside = [file for file in path.glob("**/*" if recursive else "*") if _shown(file, path)]
+        if there is not None and there.is_relative_to(here):
+            inside = [file for file in inside if not Path(os.path.abspath(file)).is_relative_to(there)]
         pictures = sorted((file for file in inside if file.suffix.lower() in PICTURES), key=natural)
         videos, byname = sum(file.suffix.lower() in VIDEOS for file in inside), "or a pattern such as 'DIR/*.mp4'"
         if not pictures:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jsonargparse
+import yaml
 
-from run_tools.config import Setting, from_mapping, missing, read_yaml, settings
+from run_tools.config import Setting, from_mapping, missing, plain, read_yaml, settings
 from run_tools.convert import describe, tuple_shape, without_none
 from run_tools.errors import InputError, nearest, unknown_name
 
@@ -79,10 +82,17 @@ def _help_line(setting: Setting) -> str:
     elif default is None or default == () or default is False:
         told = ""
     elif setting.many:
-        told = f" (default: {' '.join(map(str, default))})"
+        told = f" (default: {' '.join(map(_shown, default))})"
     else:
-        told = f" (default: {default})"
+        told = f" (default: {_shown(default)})"
     return (setting.help + told).replace("%", "%%")
+
+
+def _shown(value: Any) -> str:
+    """One default as the command line takes it: a nested config as a YAML mapping with all of its options."""
+    if dataclasses.is_dataclass(value):
+        return yaml.safe_dump(plain(value), default_flow_style=True, sort_keys=False, width=math.inf).strip()
+    return str(value)
 
 
 def _metavar(setting: Setting) -> str:

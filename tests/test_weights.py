@@ -10,6 +10,7 @@ from data_tools.kitti import read_labels
 from run_tools.files import sha256
 from yolo_prune import manifest
 from yolo_prune.models import load_detector
+from yolo_prune.network import TINY_WIDTHS
 
 # Of the test drives of `--split drive --fractions .6 .1 .3`.
 UNSEEN = ("000211", "001951", "002112", "003677", "004520", "006026")
@@ -20,6 +21,9 @@ SHIPPED = {name: entry for name, entry in manifest.entries().items() if entry.mo
 
 def test_a_newcomer_finds_a_detector():
     assert "kitti-tiny" in SHIPPED
+    # Where COCO's weights fit it has the published widths, so that others can begin where it began.
+    model = load_detector("kitti-tiny")
+    assert model.widths[:5] == TINY_WIDTHS[:5] and {"car", "pedestrian", "cyclist"} <= set(model.class_names)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

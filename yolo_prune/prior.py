@@ -1,6 +1,7 @@
 """The end of darknet's early pull towards the anchors, in the middle of a stage.
 
-Source: darknet `region_layer.c`, `if(*(net.seen) < 12800)`.
+Source: darknet `region_layer.c`, `if(*(net.seen) < 12800)`; `network.c`, whose `train_network_datum` adds a batch to
+`seen` before it goes forward.
 """
 
 from typing import Any
@@ -14,12 +15,12 @@ from yolo_prune.loss import RegionLoss
 class PriorEnds(keras.callbacks.Callback):
     """Sets a loss's `prior_scale` to 0 when so many images of a stage were seen.
 
-    As in darknet a batch has the term when fewer than so many images came before it. A compiled step holds the scale as
-    a constant, so step and validation are made anew once.
+    As in darknet a batch counts itself: it has the term when it and those before it hold fewer than so many images. A
+    compiled step holds the scale as a constant, so step and validation are made anew once.
 
     Args:
         loss: that the model trains with; its metrics must hold the same one.
-        images: how many see the term, from 0 up.
+        images: from so many seen on the term is off, from 1 up.
         batch_size: images a step.
         steps: of an epoch.
         start: the epoch at which the stage begins; a training that goes on inside the stage counts from there.
@@ -40,7 +41,7 @@ class PriorEnds(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Ends the term where its time has come."""
-        if self.loss.prior_scale and (self._before + batch) * self.batch_size >= self.images:
+        if self.loss.prior_scale and (self._before + batch + 1) * self.batch_size >= self.images:
             self.loss.prior_scale = 0.0
             holding.restart(self.model)
             self.model.make_test_function(force=True)

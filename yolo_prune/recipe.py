@@ -31,7 +31,8 @@ class Stage:
         warmup: steps that raise the learning rate from 0, at most half of the stage: linearly, or with the schedule
             "darknet" to the fourth power, its burn-in.
         prior_scale: `RegionLoss.prior_scale`; darknet's is .01, and steadies the beginning.
-        prior_images: how many images of the stage have that term, darknet's 12,800; None: all of them.
+        prior_images: the term is on while the stage has seen fewer images than this, those of the batch included:
+            darknet's 12,800; None: to the end of the stage.
         steps: of the schedule "darknet": from which on the learning rate is scaled; below 1 a fraction of the stage,
             from 1 up the number of a step. The default is that of yolov2.cfg.
         scales: of the schedule "darknet": the factor of each of `steps`.

@@ -41,6 +41,8 @@ def test_a_folder_with_those_in_it(tree):
     ]
     # The results of an earlier run are no input.
     assert ("drive/deep/f1.png", "deep/f1") not in named(tree, "drive", recursive=True, out="drive/deep")
+    # Results beside the folder, or above it, are none of its pictures.
+    assert named(tree, "drive", out=".") == named(tree, "drive") == named(tree, "drive", out="drives")
 
 
 def test_patterns_and_files_each_once(tree):
@@ -120,6 +122,9 @@ def test_results_that_would_replace_something(tree):
         find([tree / "drive/f2.png"], tree / "drive")
     with pytest.raises(InputError, match="the drawing would replace the picture or video"):
         find([tree / "clips/a.mp4"], tree / "clips")
+    for recursive in (False, True):
+        with pytest.raises(InputError, match="drive, the folder of the pictures; expected another folder"):
+            find([tree / "drive"], tree / "other" / ".." / "drive", recursive)
     # Where nothing is drawn nothing can be replaced.
     assert [source.name for source in find([tree / "drive/f2.png"], None)] == ["f2"]
     (tree / "drive/deep.avi").touch()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import shlex
 import subprocess
 import sys
@@ -361,6 +362,23 @@ def test_help_of_a_verb(capsys: pytest.CaptureFixture[str]) -> None:
     ):
         assert part in out
     assert "hidden from the help" not in out
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Has nested configs for defaults."""
+
+    stages: tuple[Stage, ...] = option((Stage("all", 3, 1e-4),), help="stages")
+    first: Stage = option(Stage("head", 5, 0.5), help="a stage")
+
+
+def test_defaults_of_nested_configs_are_told_as_the_command_line_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    verb = Verb("nest", Nested, lambda _: {}, lambda _: "", "p nest")
+    assert cli.main("p", [verb], ["nest", "--help"]) == 0
+    told = re.findall(r"\(default: (\{.*?\})\)", " ".join(capsys.readouterr().out.split()))
+    assert told == ["{layers: all, epochs: 3, rate: 0.0001}", "{layers: head, epochs: 5, rate: 0.5}"]
+    given, _ = parse(Nested, "p nest", ["--stages", told[1], "--first", told[0]])
+    assert given == Nested(stages=(Stage("head", 5, 0.5),), first=Stage("all", 3, 1e-4))
 
 
 def test_help_is_quick_and_imports_nothing_heavy() -> None:

@@ -94,6 +94,7 @@ def test_a_model_trained_here_goes_out_and_comes_back(run, small_model, tmp_path
         ("import-darknet {tmp}/net.cfg {tmp}/short.weights {tmp}/o.keras", "net.cfg; give the weights"),
         ("import-darknet {tmp}/net.cfg {tmp}/none.weights {tmp}/o.keras", "none.weights: no such file"),
         ("import-darknet {tmp}/wrong.cfg {tmp}/net.weights {tmp}/o.keras", "wrong.cfg, line 17: [shortcut]"),
+        ("import-darknet {tmp}/net.weights {tmp}/net.cfg {tmp}/o.keras", "net.weights, which is no text; expected a"),
         ("import-darknet {tmp}/net.cfg {tmp}/net.weights {tmp}/o.h5", "ends in .keras"),
         ("import-darknet {tmp}/net.cfg {tmp}/net.weights {tmp}/o.keras --names {tmp}/none", "which is no text file"),
         ("import-darknet {tmp}/net.cfg {tmp}/net.weights {tmp}/o.keras --names {tmp}/net.cfg", "class names"),

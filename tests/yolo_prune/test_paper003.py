@@ -123,6 +123,14 @@ def keras_layout(model, lacks=()):
     }
 
 
+def test_losses_below_one_are_labelled_with_decimals():
+    rows = [{"epoch": epoch, "loss": 5 / 2**epoch, "val_loss": 6.0} for epoch in range(5)]
+    figure = pages.loss_figure({"one": rows})
+    figure.draw_without_rendering()
+    told = {label.get_text() for label in figure.axes[0].yaxis.get_ticklabels(which="both")}
+    assert {"0.6", "1", "2"} <= told and not any("e" in text for text in told)
+
+
 def test_a_source_of_arrays_tells_what_it_lacks(make_detector, tmp_path):
     model = make_detector("coco", anchors="coco", widths=(4, 4, 4, 4, 8, 4, 4, 4))
     np.savez(tmp_path / "part.npz", **keras_layout(model, lacks=("conv_6", "conv_7")))

@@ -41,6 +41,16 @@ def test_the_rates_of_darknet(net):
     assert again.get_config() == schedule.get_config() and isinstance(again, DarknetSchedule)
 
 
+def test_a_step_before_the_first_batch_is_another_rate():
+    # docs/darknet.md: yolov2-tiny-voc.cfg's schedule, with its step at -1, as darknet has it and as it is written here.
+    steps, scales = (-1, 100, 20000, 30000), (0.1, 10, 0.1, 0.1)
+    net = {"learning_rate": 0.001, "burn_in": 0, "steps": steps, "scales": scales, "power": 4.0}
+    stage = Stage(learning_rate=1e-4, schedule="darknet", warmup=0, steps=(100, 20000, 30000), scales=(10, 0.1, 0.1))
+    schedule = schedule_of(stage, 40200)
+    for batch in (1, 99, 100, 101, 19999, 20000, 29999, 30000, 40200):
+        assert float(schedule(batch - 1)) == pytest.approx(get_current_rate(net, batch), rel=1e-5), batch
+
+
 def test_an_optimizer_follows_it():
     # Gradient 1 a step, plain SGD: the weight falls by the rates, .1/16, .1, .1, .1 · .5.
     layer = keras.Variable(np.float32(0.0))

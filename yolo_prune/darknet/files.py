@@ -76,12 +76,15 @@ def read_cfg(path: str | Path, layers: int | None = None) -> Network:
         See `cfg.parse`; its text encodes to the same bytes ("utf-8", "surrogateescape").
 
     Raises:
-        InputError: when there is no such file, or as `cfg.parse`.
+        InputError: when there is no such file or it is no text, or as `cfg.parse`.
     """
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file", "a darknet cfg", "check the path")
+    data = Path(path).read_bytes()
+    if b"\0" in data:
+        raise InputError(f"{path}, which is no text", "a darknet cfg", "give the cfg first, then its weights")
     # Comments are in any encoding, and the same bytes are written back.
-    return parse(Path(path).read_bytes().decode("utf-8", "surrogateescape"), str(path), layers)
+    return parse(data.decode("utf-8", "surrogateescape"), str(path), layers)
 
 
 def save(model: YoloV2, cfg: str | Path, weights: str | Path) -> dict[str, int]:

@@ -62,6 +62,12 @@ def loss_figure(histories: Mapping[str, History]) -> "Figure":
     """
     from matplotlib.ticker import LogFormatter, MaxNLocator
 
+    class Decimals(LogFormatter):
+        """The same labels, .6 not as 6e-01."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
     figure, axes = new_figure(len(histories))
     for axis, (title, rows) in zip(axes, histories.items(), strict=True):
         for name, label in (("loss", "train"), ("val_loss", "dev")):
@@ -72,7 +78,7 @@ def loss_figure(histories: Mapping[str, History]) -> "Figure":
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set(title=title, xlabel="epoch", ylabel="loss", yscale="log")
         for which in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-            which(LogFormatter(minor_thresholds=(2, 0.4)))
+            which(Decimals(minor_thresholds=(2, 0.4)))
         axis.legend()
     return figure
 
