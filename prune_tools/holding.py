@@ -79,13 +79,17 @@ def hold(model: keras.Model, masks: Sequence[tuple[keras.Variable, np.ndarray]])
 
 
 def release(model: keras.Model, variables: Sequence[keras.Variable]) -> None:
-    """Gives weights back the constraint they had; their zeros may grow again.
+    """Gives weights back the constraint they had; their zeros may grow again, but begin as zeros.
+
+    What writes whole weights, as `EarlyStopping(restore_best_weights=True)` does behind all steps of a `fit`, brings
+    pruned ones back: they are zeroed once more, or a released model would be less sparse than its masks say.
 
     Args:
         model: the one that is fitted.
         variables: weights of it, held or not.
     """
     sync(model)
+    apply(model)
     for variable in variables:
         if isinstance(variable.constraint, MaskConstraint):
             variable.constraint = variable.constraint.before

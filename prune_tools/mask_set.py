@@ -135,7 +135,7 @@ class Masks(Mapping[str, np.ndarray]):
         holding.hold(model, [(kernel.variable, self[kernel.name]) for kernel in self._matched(model)])
 
     def release(self, model: keras.Model) -> None:
-        """Lets these kernels learn freely again, under the constraints they had before.
+        """Lets these kernels learn freely again, under the constraints they had before; pruned weights are zero then.
 
         Args:
             model: the one that was held.

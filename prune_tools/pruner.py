@@ -12,6 +12,7 @@ from prune_tools.mask_callback import MaskCallback
 from prune_tools.mask_set import Masks
 from prune_tools.rewinding import Snapshot
 from prune_tools.schedules import Schedule
+from prune_tools.selection import AlreadyPruned
 from prune_tools.targets import Layers
 from run_tools.errors import InputError
 
@@ -25,7 +26,8 @@ class Pruner(MaskCallback):
     Args:
         schedule: of `schedules`, or any callable: step → (prune now?, sparsity).
         layers: which kernels, see `targets.kernels`.
-        method: makes masks: (model, sparsity, layers, previous=…) → `Masks`, as those of `masks` do.
+        method: makes masks: (model, sparsity, layers=…, previous=…) → `Masks`, as those of `masks` do, also with other
+            arguments set by `functools.partial`: `partial(masks.global_taylor, data=batches)`.
         per: what a step of the schedule is: "step" (a batch; with `steps_per_execution` a schedule is looked at once
             in so many) or "epoch" (pruned at its beginning).
         start: steps or epochs of the schedule that lie behind, for a `fit` that goes on with an earlier one.
@@ -65,6 +67,7 @@ class Pruner(MaskCallback):
         self.recalibrate = recalibrate
         self.rewind = rewind
         self.history: list[tuple[int, float]] = []
+        self._enough = -1.0
         self._epoch_begin = start
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -106,6 +109,8 @@ class Pruner(MaskCallback):
     def prune(self, step: int, sparsity: float) -> None:
         """Prunes now; nothing, if the masks at hand prune as much already.
 
+        Which that is, the method says: of filters, or of what remains, a fraction is not one of all weights.
+
         Args:
             step: of the schedule, for the record.
             sparsity: fraction in 0–1.
@@ -113,12 +118,11 @@ class Pruner(MaskCallback):
         Raises:
             InputError: as the method, or if pruned weights are not zero afterwards.
         """
-        previous = self.masks or None
-        if previous is not None and sparsity <= previous.sparsity():
-            self.history.append((step, previous.sparsity()))
+        made = self._more(sparsity)
+        if made is None:
+            self.history.append((step, self.masks.sparsity()))
             return
-        made = self.method(self.model, sparsity, self.layers, previous=previous)
-        self.masks = made if previous is None else made.merge(previous)
+        self.masks = made
         self.masks.hold(self.model)
         if self.rewind is not None:
             self.rewind.restore(self.model)
@@ -126,3 +130,19 @@ class Pruner(MaskCallback):
             recalibration.recalibrate(self.model, self.recalibrate)
         self.check()
         self.history.append((step, self.masks.sparsity()))
+
+    def _more(self, sparsity: float) -> Masks | None:
+        """Masks that prune more than those at hand; None where the method finds nothing to add."""
+        previous = self.masks or None
+        if sparsity <= self._enough:  # schedules may ask for the same at every step
+            return None
+        try:
+            made = self.method(self.model, sparsity, layers=self.layers, previous=previous)
+        except AlreadyPruned:
+            if previous is None or sparsity > previous.sparsity():
+                raise
+            made = previous
+        if previous is not None and (made := made.merge(previous)) == previous:
+            self._enough = sparsity
+            return None
+        return made

@@ -85,11 +85,16 @@ def _draw(axis: Any, curve: Curve, colour: str, index: int) -> None:
     beside, before = (_moved(axis, points) for points in (APART * index, -APART))
     style = {"color": colour, "transform": beside}
     axis.plot([x for x, _, _ in known], [y for _, y, _ in known], line, marker="o", label=curve.label, **style)
+    reach = [(x, y) for x, y, _ in known] + list(curve.points)
     for x, y, place in known:
         limits = curve.limits[place] if place < len(curve.limits) else None
         if limits is not None:  # bars need not hold the mean: they are those of resamples
             low, high = min(limits[0], y), max(limits[1], y)
             axis.errorbar([x], [y], yerr=[[y - low], [high - y]], capsize=3, linewidth=1, **style)
+            reach += [(x, low), (x, high)]
+    # What is drawn beside its place does not say to the axis how far it reaches.
+    axis.update_datalim(reach)
+    axis.autoscale_view()
     if curve.points:
         xs, ys = zip(*curve.points, strict=True)
         axis.plot(xs, ys, "x", color=colour, markersize=5, transform=before)
@@ -164,7 +169,7 @@ def weight_histograms(before: Mapping[str, np.ndarray], after: Mapping[str, np.n
         axis.locator_params(axis="x", nbins=5)
     if axes:
         handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize="small", frameon=False)
+        figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize="small", frameon=False)
     figure.supylabel("number of weights", fontsize="small")
     figure.supxlabel("value", fontsize="small")
     return figure

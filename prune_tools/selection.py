@@ -12,6 +12,10 @@ from run_tools.errors import InputError
 Arrays = Sequence[np.ndarray]
 
 
+class AlreadyPruned(InputError):
+    """Fewer weights were asked for than are pruned already; what is pruned stays pruned."""
+
+
 def check_fraction(value: float, name: str = "sparsity") -> float:
     """The value as a float, if it is a fraction.
 
@@ -48,7 +52,8 @@ def count_to_prune(sparsity: float, total: int, pruned: int = 0, amount: str = "
         The count, at least `pruned`.
 
     Raises:
-        InputError: for another `amount`, no fraction, or fewer than are pruned already: pruning is monotone.
+        InputError: for another `amount` or no fraction.
+        AlreadyPruned: for fewer than are pruned already: pruning is monotone.
     """
     sparsity = check_fraction(sparsity)
     if amount == "of_remaining":
@@ -57,7 +62,7 @@ def count_to_prune(sparsity: float, total: int, pruned: int = 0, amount: str = "
         raise InputError(f"amount {amount!r}", '"of_total" or "of_remaining"', "choose one")
     count = round(sparsity * total)
     if count < pruned:
-        raise InputError(
+        raise AlreadyPruned(
             f"sparsity {sparsity:g} of all ({count} of {total} weights)",
             f"at least the {pruned} that are pruned already",
             "raise it, or start without the previous masks",

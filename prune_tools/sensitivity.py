@@ -90,7 +90,7 @@ def scan(
         evaluate: of the model, any number, such as a loss or an accuracy.
         levels: sparsities in 0–1.
         layers: which kernels, see `targets.kernels`.
-        method: makes masks: (model, sparsity, layers) → `Masks`.
+        method: makes masks: (model, sparsity, layers=…) → `Masks`.
 
     Returns:
         The measures.
@@ -109,7 +109,7 @@ def scan(
         before = keras.ops.convert_to_numpy(kernel.variable).copy()
         try:
             for column, level in enumerate(levels):
-                kept = method(model, level, [kernel.name])[kernel.name]
+                kept = method(model, level, layers=[kernel.name])[kernel.name]
                 kernel.variable.assign(np.where(kept, before, np.zeros((), before.dtype)))
                 values[row, column] = float(evaluate(model))
                 kernel.variable.assign(before)

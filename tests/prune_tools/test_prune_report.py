@@ -28,6 +28,33 @@ def test_curves_with_bars_and_runs():
     assert not [line for line in tram.get_lines() if line.get_label() == "pruned"]
 
 
+@pytest.mark.parametrize("logarithmic", [False, True])
+@pytest.mark.parametrize("base", [{}, {"car": 0.6}])
+def test_all_that_is_drawn_lies_inside_the_axes(logarithmic, base):
+    curves = [
+        Curve("pruned", [3e5, 6e6], [0.5, 0.4], [(0.2, 0.52), None], [(6e6, 0.1), (6e6, 0.7)]),
+        Curve("random", [1e5], [0.3], [(0.25, 0.9)]),
+    ]
+    axis = drawn(tradeoff({"car": curves}, "weights", "AP50", base, logarithmic))[0]
+    for x, y in [(3e5, 0.5), (3e5, 0.2), (6e6, 0.4), (6e6, 0.1), (6e6, 0.7), (1e5, 0.25), (1e5, 0.9), (3e5, 0.52)]:
+        assert axis.bbox.contains(*axis.transData.transform((x, y))), (x, y)
+    if base:
+        assert axis.get_ylim()[0] < 0.6 < axis.get_ylim()[1]
+    # And the axes are not much wider than that.
+    sides = [(axis.bbox.x0 + part * axis.bbox.width, axis.bbox.y0) for part in (0.2, 0.8)]
+    low, high = axis.transData.inverted().transform(sides)[:, 0]
+    assert low > 1e5 and high < 6e6
+
+
+def test_the_words_below_histograms_do_not_cover_each_other():
+    kernels = {f"conv_{index}/kernel": np.linspace(-1, 1, 50) for index in range(6)}
+    figure = weight_histograms(kernels, kernels)
+    drawn(figure)
+    (legend,) = figure.legends
+    boxes = [legend.get_window_extent(), *(text.get_window_extent() for text in (figure._supxlabel, figure._supylabel))]
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[i + 1 :])
+
+
 def test_curves_at_one_level_stand_side_by_side():
     curves = [Curve(name, [90], [0.5], [(0.4, 0.6)], [(90, 0.5)]) for name in ("pruned", "random", "layer")]
     axis = drawn(tradeoff({"car": curves}, "%", "AP50"))[0]

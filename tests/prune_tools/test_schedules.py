@@ -1,5 +1,7 @@
 """Schedules against their formulas, and a `Pruner` that follows them under plain `fit`."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -123,6 +125,60 @@ def test_the_protocol_of_tfmot():
     pruner = Pruner(Foreign())
     build().fit(X, Y, batch_size=8, verbose=0, callbacks=[pruner])
     assert pruner.history == [(1, 0.5)]
+
+
+def pruned_by(pruner, model, *levels):
+    """What each level leaves, pruned one after the other without training between; 60 and 100 weights."""
+    pruner.set_model(model)
+    for step, level in enumerate(levels):
+        pruner.prune(step, level)
+    return [round(160 * sparsity) for _, sparsity in pruner.history]
+
+
+def test_methods_with_arguments_of_their_own():
+    model, data = build(), [(X, Y)]
+    expected = masks.global_taylor(model, 0.3, data)
+    pruner = Pruner(schedules.OneShot(0.3), method=partial(masks.global_taylor, data=data))
+    assert pruned_by(pruner, model, 0.3) == [48] and pruner.masks == expected
+    # A fifth of what is left each time: 32; .2 · 128 = 25.6; .2 · 102 = 20.4.
+    compound = Pruner(schedules.OneShot(0.2), method=partial(masks.global_magnitude, amount="of_remaining"))
+    assert pruned_by(compound, build(), 0.2, 0.2, 0.2) == [32, 58, 78]
+
+
+def test_how_much_is_more_the_method_says():
+    model = build()
+    kernel = model.get_layer("b").kernel
+    kernel.assign(1e-3 * kernel)  # its units go first
+    pruner = Pruner(schedules.OneShot(0.4), method=partial(masks.global_magnitude, structure=masks.Filters()))
+    # Of 20 units 8 of ten weights each, which is half of all weights; 9, though .45 is less than half; 6 are fewer.
+    assert pruned_by(pruner, model, 0.4, 0.45, 0.3) == [80, 90, 90]
+    assert pruner.masks.violations(model) == {}
+    # .9 of one kernel and .1 of the other is .4 of both; half of each would give weights of the first back.
+    uneven = masks.layer_magnitude(model, {"a/kernel": 0.9, "b/kernel": 0.1})
+    with pytest.raises(InputError, match="at least the 54 that are pruned already"):
+        pruned_by(Pruner(schedules.OneShot(0.5), method=masks.layer_magnitude, masks=uneven), model, 0.5)
+
+
+def test_a_level_that_is_reached_costs_nothing_more():
+    calls = []
+
+    def counted(*args, **options):
+        calls.append(args[1])
+        return masks.global_magnitude(*args, **options)
+
+    assert pruned_by(Pruner(lambda step: (True, 0.5), method=counted), build(), *[0.5] * 6, 0.6) == [80] * 6 + [96]
+    assert calls == [0.5, 0.5, 0.6]
+
+
+def test_whole_weights_that_come_back_are_zeroed_at_the_release():
+    model = build()
+    pruner = Pruner(schedules.Iterative((0.2, 0.8), every=1), per="epoch")
+    stop = keras.callbacks.EarlyStopping("sparsity", mode="min", patience=9, restore_best_weights=True)
+    model.fit(X, Y, epochs=2, verbose=0, callbacks=[pruner, stop])
+    # Keras put the first epoch's weights back, a fifth of them zero, after all other callbacks.
+    assert pruner.masks.measured(model)["all"] == 0.2 and pruner.masks.violations(model)
+    pruner.masks.release(model)
+    assert pruner.masks.measured(model)["all"] == pruner.masks.sparsity() == 0.8
 
 
 def test_statistics_and_earlier_weights_come_back():

@@ -68,6 +68,25 @@ def after(options: PruneConfig, subject: Subject, result: Mapping[str, Any]) -> 
     }
 
 
+def prunable(options: PruneConfig, subject: Subject) -> str:
+    """Which kernels prune, and what part of the network they are: what a sparsity is a fraction of.
+
+    Args:
+        options: of the verb.
+        subject: what is pruned.
+
+    Returns:
+        A sentence.
+    """
+    chosen = targets.kernels(subject.model, options.layers or "conv")
+    names = ", ".join(kernel.name.removesuffix("/kernel") for kernel in chosen)
+    total = subject.model.count_params()
+    return (
+        f"Sparsity is that of {names} together, {sum(kernel.size for kernel in chosen):,} of {total:,} weights; all "
+        "others stay, and count among those that are not zero."
+    )
+
+
 def emptied(by_kernel: Mapping[str, float]) -> str:
     """What is to be said of kernels without a weight left.
 

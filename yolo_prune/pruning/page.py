@@ -64,7 +64,6 @@ line{several}; cut off at 0."""
 ZEROS_NOTE = """Zeros alone make no file smaller and no network faster: a SavedModel, a `.keras` file and dense LiteRT
 hold and multiply them as they do other numbers. Smaller files come from compressed or sparse formats, speed from
 removing whole channels."""
-
 RUNS_NOTE = "Sparsity is that of the kernels under masks, counted in the saved model and checked against the masks."
 
 
@@ -81,7 +80,8 @@ def write(options: PruneConfig, subject: Subject, judge: Judge, result: Mapping[
         The page's path.
     """
     report = begin("Pruning by magnitude", options, subject, result)
-    report.text(f"{METHOD.format(schedule=SCHEDULES[options.schedule])} {SCOPES[options.scope]}")
+    told = f"{METHOD.format(schedule=SCHEDULES[options.schedule])} {SCOPES[options.scope]}"
+    report.text(f"{told} {magnitude.prunable(options, subject)}")
     tables(report, options, result)
     curves(report, options, result, AXES)
     _zeros(report, options, subject, result)

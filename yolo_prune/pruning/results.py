@@ -113,7 +113,7 @@ def choose(found: Sequence[Level], splits: Sequence[str], name: str, tolerance: 
         better = best is None or entry["level"] > best["level"]
         if difference is not None and difference >= -tolerance and better:
             best = {name: entry[name] for name in ("level", "sparsity", "nonzero", "macs", "parameters")}
-            best |= {"class": name, "split": splits[0], "tolerance": tolerance, "loss": -difference}
+            best |= {"class": name, "split": splits[0], "tolerance": tolerance, "loss": 0.0 - difference}  # no -0
     return best
 
 
@@ -215,12 +215,13 @@ def _difference(differences: Mapping[str, Any] | None, split: str, name: str) ->
 def chosen_line(result: Mapping[str, Any]) -> str:
     """Which level is good enough, in a sentence."""
     first, last, best = result["splits"][0], result["splits"][-1], result["chosen"]
-    name, points = result["classes"][0], 100 * result["tolerance"]
+    name, points = result["classes"][0], f"{100 * result['tolerance']:g}"
+    points += " point" if points == "1" else " points"
     if best is None:
         if all(entry["difference"] is None for entry in result["levels"]):
             return "No dense control ran, so nothing says what a level lost."
-        return f"No level stays within {points:g} points of {name} AP50 of the dense model on {first}."
-    within = f"within {points:g} points of {name} AP50 of the dense model on {first}"
+        return f"No level stays within {points} of {name} AP50 of the dense model on {first}."
+    within = f"within {points} of {name} AP50 of the dense model on {first}"
     if structural(result):
         told = f"The smallest network {within} has {amount(result, best)}, {best['parameters']:,} parameters"
     else:

@@ -139,6 +139,17 @@ def test_as_many_weights_are_expected_as_the_masks_prune(planned, small_model, s
         assert runs[0].weights == (65 + 7 * 173 if "layer" in scope else 1274)
 
 
+def test_the_report_says_of_what_a_sparsity_is_a_fraction(small_h5, small_model, tmp_path):
+    def told(layers):
+        options = PruneConfig(model=small_model, data=small_h5, out=tmp_path, layers=layers)
+        return magnitude.prunable(options, Subject.of(options))
+
+    weights = load_detector(small_model).count_params()
+    names = ", ".join(f"conv_{number}" for number in range(1, 9))  # all but the head
+    assert told(None).startswith(f"Sparsity is that of {names} together, {TOTAL:,} of {weights:,} weights;")
+    assert f" conv_1, conv_3, conv_4 together, {216 + 2 * 576:,} of" in told(("conv_[34]", "conv_1"))
+
+
 def test_a_layerwise_control_expects_its_own_count(planned):
     runs = planned(sparsity=(0.3,), schedule="one-shot", controls=("layer", "random"))
     assert {run.kind: run.weights for run in runs} == {"pruned": 1274, "layer": 65 + 7 * 173, "random": 1274}
