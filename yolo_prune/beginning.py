@@ -1,6 +1,7 @@
 """What a training begins with: its anchors, its network, and the weights that this takes over."""
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -15,6 +16,20 @@ from yolo_prune.recipe import TrainConfig
 from yolo_prune.transfer import transfer
 
 Anchors = tuple[tuple[float, float], ...]
+
+
+def sources(config: TrainConfig) -> dict[str, Path | None]:
+    """The networks and masks that a training reads.
+
+    Args:
+        config: of the training.
+
+    Returns:
+        The option's name → what was given, as `run_tools.origins` takes it.
+    """
+    prune = config.prune
+    named = {"weights": config.weights, "teacher": config.teacher}
+    return named if prune is None else named | {"rewind": prune.rewind, "previous": prune.previous}
 
 
 def anchors_of(config: TrainConfig, store: Store, lookup: np.ndarray, image_size: tuple[int, int]) -> Anchors:
