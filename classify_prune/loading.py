@@ -1,23 +1,39 @@
-"""`--model`: a run folder or a `.keras` file → a classifier."""
+"""`--model`: a run folder, a `.keras` file or a name in the weights manifest → a classifier."""
 
 from pathlib import Path
 
 from classify_prune.models import Classifier
-from run_tools import cpu, saved
+from run_tools import cpu, manifest, saved
 from run_tools.errors import InputError
+
+
+def model_file(source: str | Path) -> Path:
+    """The `.keras` file that a user means.
+
+    Args:
+        source: a run folder (its best checkpoint), a `.keras` file, or a name in the manifest of weights, whose file is
+            downloaded where it is not here yet.
+
+    Raises:
+        InputError: when there is none.
+    """
+    files = manifest.named(source, "classification")
+    if files is not None and files.model is not None:
+        return files.model
+    return saved.model_file(source, lambda: manifest.others("classification"))
 
 
 def load_classifier(source: str | Path, compile: bool = False) -> Classifier:
     """A saved classifier, in Keras's safe mode, and quicker on CPUs (`run_tools.cpu`).
 
     Args:
-        source: a run folder (its best checkpoint) or a `.keras` file.
+        source: as of `model_file`.
         compile: restore optimizer and loss as well.
 
     Raises:
         InputError: when there is no such file or it holds something else.
     """
-    model = saved.load(saved.model_file(source), compile)
+    model = saved.load(model_file(source), compile)
     if not isinstance(model, Classifier):
         fix = "give a model that `classify-prune train` saved"
         raise InputError(f"{source}: a {type(model).__name__}", "a classifier of this project", fix)

@@ -8,8 +8,7 @@ from classify_prune.clustering.genetic import GeneticConfig
 from classify_prune.recipe import Task
 from run_tools.config import option, positional
 from run_tools.errors import InputError
-
-MODEL_HELP = "run folder or .keras file"
+from run_tools.manifest import MODEL_HELP
 
 
 def check_filled(options: object, *names: str) -> None:

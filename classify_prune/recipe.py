@@ -7,6 +7,7 @@ from typing import Literal
 from data_tools.label_augment import LabelAugment
 from run_tools.config import option
 from run_tools.errors import InputError
+from run_tools.manifest import MODEL_HELP
 
 TASKS = ("type", "vehicle", "colour", "camera")
 Task = Literal["type", "vehicle", "colour", "camera"]
@@ -37,7 +38,7 @@ class TrainConfig:
     )
     weights: Path | None = option(
         None,
-        help="begin with these: run folder, .keras; for resnet18 imagenet, which keras-hub downloads once, or "
+        help=f"begin with these: {MODEL_HELP}; for resnet18 imagenet, which keras-hub downloads once, or "
         "torchvision's as .npz or .safetensors",
     )
     new_head: bool = option(False, help="begin with a fresh last layer, whatever --weights has")

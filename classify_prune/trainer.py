@@ -16,7 +16,7 @@ from classify_prune.transfer import transfer
 from data_tools.label_pipeline import LabelBatches
 from data_tools.store import open_store
 from prune_tools.mask_set import Masks
-from run_tools import checkpoint, cpu, precision
+from run_tools import checkpoint, cpu, origins, precision
 from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars, advice_of
 from run_tools.folder import RunFolder
 
@@ -47,6 +47,8 @@ class Trainer:
         self.store: Any = open_store(config.data, "classification")
         self.task = self.store.task(config.task, config.classes)
         self.architecture, self.shape = inputs.resolve(config, self.store)
+        self.sources = {"weights": config.weights, "masks": config.masks}
+        self.digests: dict[str, str] = {}
         self.model: Classifier = None  # type: ignore[assignment]  # made by `fit`
         self.feeds: tuple[LabelBatches, LabelBatches]  # likewise
 
@@ -94,6 +96,7 @@ class Trainer:
         return inputs.feed(self.store, split, self.shape, config.batch_size, config.task, **common)
 
     def _start(self) -> None:
+        self.digests = origins.digests(self.sources)
         self.model = self._new() if self.start is None else self.start()
         if self.masks is not None:
             self.masks.violations(self.model)  # those of another network are told now
@@ -115,6 +118,7 @@ class Trainer:
     def _restore(self, folder: RunFolder, state: dict[str, Any]) -> None:
         """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""
         checkpoint.check_data(state, self.store.digest(), self.config.data, self.config.out)
+        self.digests = origins.check(self.sources, state, self.config.out)
         self.model = load_classifier(folder.path(state["checkpoint"]), compile=True)
         folder.truncate(lambda row: row.get("epoch", -1) < state["epoch"])
         print(f"resuming {self.config.out} after epoch {state['epoch']} of {self.config.epochs}")
@@ -179,6 +183,7 @@ class Trainer:
                 data=self.store.digest(),
                 every=config.save_every,
                 end=config.epochs,
+                also={origins.FILES: self.digests},
             ),
             board_of(folder, config, validation.charted),
         ]

@@ -42,9 +42,9 @@ def transfer(model: Classifier, source: str | Path | Classifier, head: bool = Tr
 
     Args:
         model: receives the weights.
-        source: a run folder, a `.keras` file or a network of this package with the same layer names; or, for ResNet-18,
-            torchvision's weights under torchvision's names (`conv1.weight`, `layer1.0.bn2.running_var`, …) as `.npz` or
-            `.safetensors`, or "imagenet": keras-hub's, see `presets`.
+        source: a run folder, a `.keras` file, a name in the manifest or a network of this package, with the same layer
+            names; or, for ResNet-18, torchvision's weights under torchvision's names (`conv1.weight`,
+            `layer1.0.bn2.running_var`, …) as `.npz` or `.safetensors`, or "imagenet": keras-hub's, see `presets`.
         head: take the last layer too, if its shape and classes fit.
 
     Returns:

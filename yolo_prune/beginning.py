@@ -19,6 +19,20 @@ from yolo_prune.transfer import transfer
 Anchors = tuple[tuple[float, float], ...]
 
 
+def sources(config: TrainConfig) -> dict[str, Path | None]:
+    """The networks and masks that a training reads.
+
+    Args:
+        config: of the training.
+
+    Returns:
+        The option's name → what was given, as `run_tools.origins` takes it.
+    """
+    prune = config.prune
+    named = {"weights": config.weights, "teacher": config.teacher}
+    return named if prune is None else named | {"rewind": prune.rewind, "previous": prune.previous}
+
+
 def anchors_of(config: TrainConfig, store: Store, lookup: np.ndarray, image_size: tuple[int, int]) -> Anchors:
     """The anchors of a config: those it names, those of its warm start, or k-means of the training boxes.
 

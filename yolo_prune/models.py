@@ -5,10 +5,10 @@ from pathlib import Path
 import keras
 
 from prune_tools.export import load_compressed
-from run_tools import cpu, saved
+from run_tools import cpu, manifest, saved
 from run_tools.errors import InputError
 from run_tools.files import parse_size, sha256
-from yolo_prune import detector, loss, manifest, metrics  # noqa: F401  (registers the classes that a saved model names)
+from yolo_prune import detector, loss, metrics  # noqa: F401  (registers the classes that a saved model names)
 from yolo_prune.darknet import files as darknet_files
 
 COMPRESSED = ".kerasz"
@@ -16,9 +16,7 @@ COMPRESSED = ".kerasz"
 
 def model_file(source: str | Path) -> Path:
     """The `.keras` file meant by a run folder or a file; InputError when there is none."""
-    return saved.model_file(
-        source, lambda: f", a .keras file or a name in {manifest.location()} ({', '.join(manifest.entries())})"
-    )
+    return saved.model_file(source, lambda: manifest.others("detection"))
 
 
 def load_model(source: str | Path, compile: bool = False) -> keras.Model:
@@ -32,8 +30,8 @@ def load_model(source: str | Path, compile: bool = False) -> keras.Model:
     Raises:
         InputError: when there is no such file or it does not hold a model.
     """
-    if not Path(source).exists() and str(source) in manifest.entries():
-        files = manifest.fetch(str(source))
+    files = manifest.named(source, "detection")
+    if files is not None:
         if files.cfg is not None and files.weights is not None:
             return darknet_files.load(files.cfg, files.weights, layers=files.entry.layers)
         source = files.model or source
@@ -47,8 +45,8 @@ def digest(source: str | Path) -> str:
     Raises:
         InputError: when there is no such file.
     """
-    if not Path(source).exists() and str(source) in manifest.entries():
-        files = manifest.fetch(str(source))
+    files = manifest.named(source, "detection")
+    if files is not None:
         return sha256(files.weights or files.model or model_file(source))
     return sha256(model_file(source))
 

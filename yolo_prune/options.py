@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from run_tools.config import option, positional
+from run_tools.manifest import MODEL_HELP
 
-MODEL_HELP = "run folder, .keras file or name in weights/manifest.yaml"
 INPUT_HELP = "input WxH, multiples of 32; default: the model's own"
 
 

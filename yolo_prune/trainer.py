@@ -12,11 +12,11 @@ import numpy as np
 
 from data_tools.pipeline import Batches
 from data_tools.store import Store, open_store
-from run_tools import checkpoint, cpu, precision
+from run_tools import checkpoint, cpu, origins, precision
 from run_tools import config as configs
 from run_tools.files import parse_size
 from run_tools.folder import RunFolder
-from yolo_prune import beginning, cached, distribution, origins, watching
+from yolo_prune import beginning, cached, distribution, watching
 from yolo_prune.averages import swap
 from yolo_prune.class_map import OWN, class_set, lookup_of, own_classes
 from yolo_prune.detector import YoloV2
@@ -118,7 +118,7 @@ class Trainer:
         distil(self.model, self.teacher, config.teacher_weight, config.teacher)
 
     def _start(self) -> None:
-        self.digests = origins.digests(origins.sources(self.config))
+        self.digests = origins.digests(beginning.sources(self.config))
         anchors = beginning.anchors_of(self.config, self.store, self.lookup, self.image_size)
         self.model, fresh = beginning.network_of(self.config, self.classes.names, anchors, self.image_size)
         if self.held is not None:
@@ -130,7 +130,7 @@ class Trainer:
     def _restore(self, folder: RunFolder, state: dict[str, Any]) -> None:
         """The model and optimizer of the last checkpoint; later lines of the log are dropped, they will come again."""
         checkpoint.check_data(state, self.store.digest(), self.config.data, self.config.out)
-        self.digests = origins.check(origins.sources(self.config), state.get("files", {}), self.config.out)
+        self.digests = origins.check(beginning.sources(self.config), state, self.config.out)
         self.model = load_model(folder.path(state["checkpoint"]), compile=True)
         if not state["finished"]:
             self._learn_from_teacher()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from data_tools.pipeline import Batches
-from run_tools import checkpoint
+from run_tools import checkpoint, origins
 from run_tools.callbacks import JsonLines, NanStop, TensorBoardScalars, advice_of
 from run_tools.folder import RunFolder
 from yolo_prune.averages import Averages
@@ -64,7 +64,7 @@ def callbacks_of(
             end,
             held.since if held is not None else 0,
             held.save if held is not None else None,
-            {"files": trainer.digests},
+            {origins.FILES: trainer.digests},
         ),
         Board(folder, config, validation.counted, last=index == len(plan.stages) - 1),
     ]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from classify_prune.options import MODEL_HELP
 from classify_prune.recipe import Task
 from data_tools.label_augment import LabelAugment
 from run_tools.config import option
 from run_tools.errors import InputError
+from run_tools.manifest import MODEL_HELP
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from classify_prune import inputs
-from classify_prune.loading import load_classifier
+from classify_prune.loading import load_classifier, model_file
 from classify_prune.models import Classifier
 from classify_prune.pruning import page, tuning
 from classify_prune.pruning.options import PruneConfig
@@ -21,7 +21,6 @@ from run_tools import files
 from run_tools.errors import InputError
 from run_tools.files import sha256
 from run_tools.folder import RunFolder
-from run_tools.saved import model_file
 
 RESULT = "prune.json"
 START, DENSE = "start", "dense"

@@ -1,6 +1,8 @@
 """Training on small files: what is learnt, logged, kept, and gone on with."""
 
+import hashlib
 import re
+import shutil
 
 import keras
 import numpy as np
@@ -16,6 +18,7 @@ from data_tools.label_augment import LabelAugment
 from data_tools.label_pipeline import LabelBatches
 from data_tools.store import open_store
 from prune_tools.mask_set import Masks
+from prune_tools.masks import global_magnitude
 from run_tools.errors import InputError, TrainingDiverged
 from run_tools.folder import RunFolder
 
@@ -136,6 +139,42 @@ def test_other_data_is_not_gone_on_with(features_h5, tmp_path, train_cut_off):
     folder.write_state({**folder.read_state(), "data": "another"})
     with pytest.raises(InputError, match="other contents than when"):
         Trainer(config, verbose=0).fit()
+
+
+@pytest.mark.parametrize("option", ["weights", "masks"])
+def test_files_that_changed_are_refused(features_h5, tmp_path, train_cut_off, option):
+    first = features(features_h5, tmp_path / "first", epochs=1)
+    Trainer(first, verbose=0).fit()
+    given = tmp_path / "first/best.keras" if option == "weights" else tmp_path / "masks.npz"
+    model = load_classifier(first.out)
+    if option == "masks":
+        global_magnitude(model, 0.5).save(given)
+    config = features(features_h5, tmp_path / "run", epochs=2, **{option: first.out if option == "weights" else given})
+    train_cut_off(config, 1)
+    folder, kept = RunFolder(config.out), given.read_bytes()
+    state = folder.read_state()
+    assert state["files"] == {option: hashlib.sha256(kept).hexdigest()}
+    folder.log({"epoch": 1})
+    if option == "masks":
+        global_magnitude(model, 0.25).save(given)
+    else:
+        model.layers[-1].bias.assign(model.layers[-1].bias + 1.0)
+        model.save(given)
+    with pytest.raises(InputError, match=f"{option} .* with other contents than when .*run was started"):
+        Trainer(config, verbose=0).fit()
+    assert folder.read_state() == state and len(folder.metrics()) == 2  # nothing was dropped from the log
+    given.write_bytes(kept)
+    assert Trainer(config, verbose=0).fit()["epochs"] == 2
+    assert folder.read_state()["files"] == state["files"] and folder.read_state()["finished"]
+
+
+def test_weights_that_are_gone_cannot_be_compared(features_h5, tmp_path, train_cut_off):
+    Trainer(features(features_h5, tmp_path / "first", epochs=1), verbose=0).fit()
+    config = features(features_h5, tmp_path / "run", epochs=2, weights=tmp_path / "first")
+    train_cut_off(config, 1)
+    shutil.rmtree(tmp_path / "first")
+    assert Trainer(config, verbose=0).fit()["epochs"] == 2
+    assert list(RunFolder(config.out).read_state()["files"]) == ["weights"]
 
 
 def test_it_goes_back_to_its_last_checkpoint_once(features_h5, tmp_path, monkeypatch, capsys):

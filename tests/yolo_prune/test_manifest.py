@@ -9,9 +9,10 @@ import keras
 import pytest
 import yaml
 
+from run_tools import manifest
 from run_tools.errors import InputError
 from tests.yolo_prune import darknet_reference as reference
-from yolo_prune import cli, manifest
+from yolo_prune import cli
 from yolo_prune.darknet import DarknetModel
 from yolo_prune.models import load_detector, load_model, model_file
 from yolo_prune.transfer import transfer

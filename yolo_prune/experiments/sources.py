@@ -16,10 +16,11 @@ from data_tools.kitti import KittiExtractor
 from data_tools.scenes import street
 from data_tools.store import open_store
 from run_tools import config as configs
+from run_tools import manifest
 from run_tools.errors import InputError
 from run_tools.files import parse_size
 from run_tools.folder import RunFolder
-from yolo_prune import manifest, network
+from yolo_prune import network
 from yolo_prune.class_map import class_set
 from yolo_prune.detector import YoloV2
 from yolo_prune.experiments import recipes

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from data_tools.augment import Augment
 from run_tools.config import option
 from run_tools.errors import InputError
-from yolo_prune.options import MODEL_HELP
+from run_tools.manifest import MODEL_HELP
 from yolo_prune.pruning.settings import Amount, Scope, check_levels
 from yolo_prune.pruning.surgery_options import SurgeryOptions, check_keep
 

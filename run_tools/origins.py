@@ -2,49 +2,37 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from run_tools.checkpoint import BEST
 from run_tools.errors import InputError
 from run_tools.files import sha256
-from yolo_prune.recipe import TrainConfig
+
+FILES = "files"
+"""Entry of the state of a run that holds what `digests` returned when it began."""
 
 
-def sources(config: TrainConfig) -> dict[str, Path]:
-    """The networks and masks that a training reads.
-
-    Args:
-        config: of the training.
-
-    Returns:
-        The option's name → what was given.
-    """
-    prune = config.prune
-    named = {"weights": config.weights, "teacher": config.teacher}
-    if prune is not None:
-        named |= {"rewind": prune.rewind, "previous": prune.previous}
-    return {name: Path(given) for name, given in named.items() if given is not None}
-
-
-def digests(given: Mapping[str, Path]) -> dict[str, str]:
+def digests(given: Mapping[str, Path | None]) -> dict[str, str]:
     """SHA-256 of the files that are meant.
 
     Args:
-        given: as of `sources`.
+        given: the option's name → a file, or a run folder, whose best checkpoint is meant; None where none was given.
 
     Returns:
         The option's name → 64 hexadecimal digits; none for names of the manifest, which holds digests itself, and for
         files that are gone.
     """
-    files = {name: path / BEST if path.is_dir() else path for name, path in given.items()}
+    named = {name: Path(path) for name, path in given.items() if path is not None}
+    files = {name: path / BEST if path.is_dir() else path for name, path in named.items()}
     return {name: sha256(path) for name, path in files.items() if path.is_file()}
 
 
-def check(given: Mapping[str, Path], before: Mapping[str, str], out: Path) -> dict[str, str]:
+def check(given: Mapping[str, Path | None], state: Mapping[str, Any], out: Path) -> dict[str, str]:
     """Compares with what was kept when a run began.
 
     Args:
-        given: as of `sources`.
-        before: what `digests` said then; a run of before digests were kept has none.
+        given: as of `digests`.
+        state: of the run; one of before digests were kept has none.
         out: the run folder.
 
     Returns:
@@ -53,7 +41,7 @@ def check(given: Mapping[str, Path], before: Mapping[str, str], out: Path) -> di
     Raises:
         InputError: for a file with other contents.
     """
-    now = digests(given)
+    now, before = digests(given), state.get(FILES, {})
     for name, digest in before.items():
         if now.get(name, digest) != digest:
             raise InputError(

@@ -3,10 +3,8 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
-
-import keras
 
 from run_tools import config
 from run_tools.config import option
@@ -17,6 +15,8 @@ PLACES = (Path(__file__).parent / "weights", Path(__file__).parents[1] / "weight
 """Where the manifest is: inside the installed package, and at the root of the repository."""
 
 NAME = "manifest.yaml"
+MODEL_HELP = "run folder, .keras file or name in weights/manifest.yaml"
+Kind = Literal["detection", "classification"]
 CACHE = "prune-vision"
 """Folder of downloads in Keras's own, which is `~/.keras` or what `KERAS_HOME` says."""
 
@@ -25,6 +25,7 @@ CACHE = "prune-vision"
 class Entry:
     """One model of the manifest. Files are addresses, or paths relative to the manifest."""
 
+    kind: Kind = option("detection", help="what it is for")
     model: str | None = option(None, help="a .keras file")
     weights: str | None = option(None, help="a darknet weights file")
     cfg: str | None = option(None, help="the cfg of the weights")
@@ -42,6 +43,8 @@ class Entry:
     def __post_init__(self):
         if (self.model is None) == (self.weights is None) or (self.weights is None) != (self.cfg is None):
             raise InputError("an entry of the manifest", "a model, or weights and their cfg", "correct the entry")
+        if self.kind == "classification" and self.model is None:
+            raise InputError("an entry of classification with weights and cfg", "a model", "correct the entry")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,33 @@ def entries(path: Path | None = None) -> dict[str, Entry]:
         str(name): config.from_mapping(Entry, values or {}, where=f"{path}: {name}")
         for name, values in config.read_yaml(path).items()
     }
+
+
+def named(source: str | Path, kind: Kind) -> Files | None:
+    """The files of a name that a user gave; a file or folder of that name goes before.
+
+    Args:
+        source: what was given.
+        kind: what the model is wanted for.
+
+    Returns:
+        As `fetch`; None where a file or folder is meant, or nothing that the manifest has.
+
+    Raises:
+        InputError: for a name of the other kind, or as `fetch`.
+    """
+    if Path(source).exists() or str(source) not in (known := entries()):
+        return None
+    if known[str(source)].kind != kind:
+        expected = f"a run folder{others(kind)}"
+        raise InputError(f"{source}, a model for {known[str(source)].kind}", expected, f"name one for {kind}")
+    return fetch(str(source))
+
+
+def others(kind: Kind) -> str:
+    """What may be given where a run folder may, as `run_tools.saved.model_file` says it after "a run folder"."""
+    names = [name for name, entry in entries().items() if entry.kind == kind]
+    return f", a .keras file or a name in {location()} ({', '.join(names) or f'none for {kind} yet'})"
 
 
 def fetch(name: str, path: Path | None = None) -> Files:
@@ -142,6 +172,8 @@ def cache_folder() -> Path:
 
 
 def _download(address: str, file: Path, digest: str) -> None:
+    import keras  # here alone: the classes of options read MODEL_HELP, and must not load it
+
     # Keras writes elsewhere where its folder is not there yet.
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
