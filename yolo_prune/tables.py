@@ -26,30 +26,27 @@ def train_table(result: dict[str, Any]) -> str:
 def main_table(result: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     """The headline of an evaluation: AP50, both kinds of precision and recall, and counts, one row a class with truth.
 
+    Args:
+        result: what `verbs.evaluate` returns.
+
     Returns:
-        `(head, rows)`, all texts.
+        `(head, rows)`, all texts, with the columns of the metrics that were asked for.
     """
-    score = result["run"]["score"]
-    head = [
-        "class",
-        "true boxes",
-        "AP50",
-        "AP",
-        f"precision at {score:g}",
-        "recall",
-        "paper's precision",
-        "paper's recall",
+    columns = [
+        ("coco", "AP50", "AP50"),
+        ("coco", "AP", "AP"),
+        ("one_to_one", "precision", f"precision at {result['run']['score']:g}"),
+        ("one_to_one", "recall", "recall"),
+        ("paper", "precision", "paper's precision"),
+        ("paper", "recall", "paper's recall"),
     ]
-    rows = []
-    for name, count in result["truth"].items():
-        if not count:
-            continue
-        coco = result.get("coco", {}).get(name, {})
-        one, paper = (result.get(kind, {}).get(name, {}) for kind in ("one_to_one", "paper"))
-        values = [coco.get("AP50"), coco.get("AP"), one.get("precision"), one.get("recall")]
-        values += [paper.get("precision"), paper.get("recall")]
-        rows.append([name, str(count), *map(number, values)])
-    return head, rows
+    shown = [column for column in columns if column[0] in result]
+    rows = [
+        [name, str(count), *(number(result[metric].get(name, {}).get(key)) for metric, key, _ in shown)]
+        for name, count in result["truth"].items()
+        if count
+    ]
+    return ["class", "true boxes", *(title for _, _, title in shown)], rows
 
 
 def run_lines(run: dict[str, Any]) -> str:

@@ -69,9 +69,10 @@ def transfer(model: YoloV2, source: str | Path | keras.Model, head: bool = True)
         layer.set_weights(values)
         loaded.append(layer.name)
     if not loaded:
-        first = next(iter(skipped.items()))
+        # The lowest one: that a head has other classes is no news where nothing below it fits.
+        first = next(layer.name for layer in model.layers if layer.name in skipped)
         raise InputError(
-            f"{source}: no layer fits ({first[0]}: {first[1]})", "weights of this network", "check --widths"
+            f"{source}: no layer fits ({first}: {skipped[first]})", "weights of this network", "check --widths"
         )
     notes = _other_anchors(model, origin) if model.layers[-1].name in loaded else ()
     return Transfer(tuple(loaded), skipped, notes, getattr(origin, "anchors", None) is not None)

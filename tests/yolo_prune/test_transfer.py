@@ -114,9 +114,10 @@ def test_a_new_head_can_be_asked_for():
     assert same(model, source, "conv_8")
 
 
-def test_nothing_fits():
+@pytest.mark.parametrize("names", [(None, None), (("car", "tram"), ("a", "b", "c"))])
+def test_nothing_fits(names):
     with pytest.raises(InputError, match=r"no layer fits \(conv_1: shapes .* check --widths"):
-        transfer(tiny(), tiny(1, widths=(3, 3, 3, 3, 3, 3, 3, 3), classes=3))
+        transfer(tiny(names=names[0]), tiny(1, widths=(3, 3, 3, 3, 3, 3, 3, 3), classes=3, names=names[1]))
 
 
 def test_files_that_cannot_be_read(tmp_path, partial):

@@ -18,7 +18,7 @@ from yolo_prune.models import load_detector
 from yolo_prune.options import EvaluateConfig
 from yolo_prune.predict import predictions, truths
 from yolo_prune.recipe import TrainConfig
-from yolo_prune.tables import evaluate_table, train_table
+from yolo_prune.tables import evaluate_table, main_table, train_table
 
 MERGED = class_set("merged")
 ALL = ("paper", "kitti", "coco")
@@ -39,6 +39,17 @@ def test_a_perfect_detector_gets_full_marks(perfect, small_model, small_h5):
         # and 0 at 4 to 40: of 0, 4, 8 ... 40 one of 11 counts, of 1 ... 40 three.
         assert result["kitti"][name]["moderate"] == pytest.approx({"AP11": 100 / 11, "AP40": 100 * 3 / 40})
     assert result["coco"]["tram"]["AP50"] is None  # there is none
+
+
+def test_the_headline_has_the_metrics_asked_for():
+    result = {"run": {"score": 0.7}, "truth": {"car": 3, "tram": 0}, "kitti": {}}
+    assert main_table(result) == (["class", "true boxes"], [["car", "3"]])
+    result["coco"] = {"car": {"AP50": 0.5, "AP": None}, "all": {}}
+    assert main_table(result) == (["class", "true boxes", "AP50", "AP"], [["car", "3", "0.500", "-"]])
+    rates = {"car": {"precision": 1.0, "recall": 0.25}}
+    head, rows = main_table({**result, "one_to_one": rates, "paper": rates})
+    assert head[4:] == ["precision at 0.7", "recall", "paper's precision", "paper's recall"]
+    assert rows == [["car", "3", "0.500", "-", "1.000", "0.250", "1.000", "0.250"]]
 
 
 def test_truths_are_the_labels_in_original_pixels(small_h5, true_boxes):
