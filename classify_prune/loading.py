@@ -3,16 +3,17 @@
 from pathlib import Path
 
 from classify_prune.models import Classifier
+from prune_tools.export import load_compressed
 from run_tools import cpu, manifest, saved
 from run_tools.errors import InputError
 
 
 def model_file(source: str | Path) -> Path:
-    """The `.keras` file that a user means.
+    """The file of a model that a user means.
 
     Args:
-        source: a run folder (its best checkpoint), a `.keras` file, or a name in the manifest of weights, whose file is
-            downloaded where it is not here yet.
+        source: a run folder (its best checkpoint), a `.keras` file, a `.kerasz` file of `export`, or a name in the
+            manifest of weights, whose file is downloaded where it is not here yet.
 
     Raises:
         InputError: when there is none.
@@ -28,12 +29,13 @@ def load_classifier(source: str | Path, compile: bool = False) -> Classifier:
 
     Args:
         source: as of `model_file`.
-        compile: restore optimizer and loss as well.
+        compile: restore optimizer and loss as well; a compressed one has none.
 
     Raises:
         InputError: when there is no such file or it holds something else.
     """
-    model = saved.load(model_file(source), compile)
+    path = model_file(source)
+    model = load_compressed(path) if path.suffix == saved.COMPRESSED else saved.load(path, compile)
     if not isinstance(model, Classifier):
         fix = "give a model that `classify-prune train` saved"
         raise InputError(f"{source}: a {type(model).__name__}", "a classifier of this project", fix)

@@ -12,6 +12,8 @@ from run_tools.checkpoint import BEST
 from run_tools.errors import InputError
 
 Model = TypeVar("Model", bound=keras.Model)
+COMPRESSED = ".kerasz"
+"""Suffix of the files of `prune_tools.export.compressed`, which has a `load` of its own."""
 
 
 def model_file(source: str | Path, others: Callable[[], str] = lambda: " or a .keras file") -> Path:

@@ -11,8 +11,6 @@ from run_tools.files import parse_size, sha256
 from yolo_prune import detector, loss, metrics  # noqa: F401  (registers the classes that a saved model names)
 from yolo_prune.darknet import files as darknet_files
 
-COMPRESSED = ".kerasz"
-
 
 def model_file(source: str | Path) -> Path:
     """The `.keras` file meant by a run folder or a file; InputError when there is none."""
@@ -36,7 +34,7 @@ def load_model(source: str | Path, compile: bool = False) -> keras.Model:
             return darknet_files.load(files.cfg, files.weights, layers=files.entry.layers)
         source = files.model or source
     path = model_file(source)
-    return load_compressed(path) if path.suffix == COMPRESSED else saved.load(path, compile)
+    return load_compressed(path) if path.suffix == saved.COMPRESSED else saved.load(path, compile)
 
 
 def digest(source: str | Path) -> str:

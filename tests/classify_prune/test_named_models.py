@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -14,6 +15,7 @@ from classify_prune.loading import load_classifier, model_file
 from classify_prune.options import BenchmarkConfig
 from classify_prune.transfer import transfer
 from prune_tools import comparison
+from prune_tools.export import save_compressed
 from run_tools import manifest
 from run_tools.errors import InputError
 
@@ -85,6 +87,15 @@ def test_a_file_of_that_name_goes_before(shelf, tmp_path):
     (tmp_path / "points-net").mkdir()
     mlp(6, 4, (3,), class_names=POINTS).save(tmp_path / "points-net/best.keras")
     assert load_classifier("points-net").widths == (3,)
+
+
+def test_compressed_files_are_models_too(shelf, tmp_path):
+    model = load_classifier("points-net")
+    save_compressed(tmp_path / "small.kerasz", model, bits=0, codec="lzma")
+    found = load_classifier(tmp_path / "small.kerasz")
+    assert found.class_names == POINTS and found.widths == (8,)
+    for one, other in zip(model.get_weights(), found.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_training_begins_with_a_name(shelf):

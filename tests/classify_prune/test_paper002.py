@@ -145,9 +145,10 @@ def test_tables_hold_what_was_found(finished):
 
 def test_report(finished, capsys):
     html = (finished / "report.html").read_text()
-    for told in ("95.3", "12.63", "-0.02647", "of what remains", "Fig. 3", "nearest centroid", "distinctiveness"):
+    words = ("of what remains", "Fig. 1: ", "Fig. 3", "nearest centroid", "distinctiveness")
+    for told in ("95.3", "12.63", "-0.02647", *words):
         assert told in html, told
-    assert html.count("<figure>") == 4
+    assert html.count("<figure>") == 6
     for reading in published.READINGS:
         assert reading.where in html
     result = json.loads((finished / "result.json").read_text())
@@ -169,7 +170,8 @@ def test_what_is_done_is_not_run_again(finished, features_h5):
 
 def test_images_without_weights_are_one_line(images_h5, tmp_path, capsys):
     assert run(images_h5, tmp_path / "run", "--backbone", "squeezenet") == 2
-    assert "received" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert "--backbone squeezenet without --feature-weights" in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", ["vehiclex", "crops", "studio"])

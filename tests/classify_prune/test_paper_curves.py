@@ -15,12 +15,16 @@ from classify_prune import cli, inputs, mlp
 from classify_prune.papers import registry, turns
 from classify_prune.papers.paper001 import claims as claims001
 from classify_prune.papers.paper001 import published as printed001
+from classify_prune.papers.paper001 import run as run001
+from classify_prune.papers.paper001 import settings as settings001
 from classify_prune.papers.paper004 import published as printed004
+from classify_prune.papers.vectors import vectors_of
 from classify_prune.pruning.retraining import Held, Retrainer
 from classify_prune.recipe import TrainConfig
 from data_tools.store import open_store
 from prune_tools import cost
 from run_tools import config
+from run_tools.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = [path for number in ("001", "004") for path in sorted((ROOT / "configs" / f"paper{number}").glob("*.yaml"))]
@@ -83,8 +87,12 @@ def test_result_of_paper001(paper001):
     assert " of 12" in told[1] and "random" in told[1]
     # 334 of 500 are 8.016 of 12 units: the step after which 8 are gone and 33.3 % of the work is left.
     assert told[3].endswith(" % with 33.3 % left")
+    # Folders of before images were taken say no word about vectors.
+    assert claims001.claims({name: value for name, value in result.items() if name != "vectors"}) == result["claims"]
+    assert result["vectors"]["made_by"] == "given"
     page = (paper001 / "report.html").read_text()
-    for told in ("Table 2", "Fig. 4", "Table 4", "688,374", *(reading.where for reading in printed001.READINGS)):
+    places = (reading.where for reading in printed001.READINGS)
+    for told in ("Vectors of 6 numbers", "Table 2", "Fig. 4", "Table 4", "688,374", *places):
         assert told in page
 
 
@@ -115,7 +123,7 @@ def test_what_is_done_is_not_done_again(paper001, features_h5):
 @pytest.mark.parametrize(
     ("number", "more", "told"),
     [
-        ("001", [], "holds images"),
+        ("001", ["--backbone", "squeezenet"], "holds images, and --backbone squeezenet without --feature-weights"),
         ("001", ["--hidden", "12", "--sets", "9"], "at least 6 steps"),
         ("004", ["--stride", "5"], "at least 6 steps"),
     ],
@@ -124,6 +132,23 @@ def test_refused_in_one_line(number, more, told, images_h5, tmp_path, capsys):
     assert run(number, images_h5, tmp_path / "run", *more) == 2
     error = capsys.readouterr().err
     assert told in error and error.count("\n") == 1
+
+
+def test_images_become_vectors_first(images_h5, features_h5, tmp_path, monkeypatch, capsys):
+    def one(file, *rest):
+        raise InputError(f"{file} of {open_store(file).input_shape[0]} numbers", "no more", "stop here")
+
+    monkeypatch.setattr(run001, "one", one)
+    options = ("--backbone", "squeezenet", "--feature-weights", "random", "--feature-input", "36x36")
+    assert run("001", images_h5, tmp_path / "run", *options) == 2
+    made = tmp_path / "run/features.h5"
+    assert f"{made} of 512 numbers" in capsys.readouterr().err
+    for split in ("train", "val", "test"):
+        np.testing.assert_array_equal(open_store(made)[split].labels, open_store(images_h5)[split].labels)
+    # What is there is not made again, and vectors are taken as they are.
+    kept, settings = made.stat().st_mtime_ns, settings001.Settings(backbone="squeezenet", feature_weights=Path("none"))
+    assert vectors_of(images_h5, tmp_path / "run", settings) == made and made.stat().st_mtime_ns == kept
+    assert vectors_of(features_h5, tmp_path / "run", settings) == features_h5
 
 
 def test_held_is_judged_as_keras_does(features_h5):

@@ -12,7 +12,7 @@ import yaml
 from run_tools import manifest
 from run_tools.errors import InputError
 from tests.yolo_prune import darknet_reference as reference
-from yolo_prune import cli
+from yolo_prune import cli, models
 from yolo_prune.darknet import DarknetModel
 from yolo_prune.models import load_detector, load_model, model_file
 from yolo_prune.transfer import transfer
@@ -149,6 +149,17 @@ def test_a_model_beside_the_manifest(shelf, make_detector):
     (folder / "small.keras").unlink()
     with pytest.raises(InputError, match="small.keras is missing"):
         load_detector("small")
+
+
+def test_a_classifiers_name_is_refused(shelf):
+    folder = shelf("none")
+    other = {"types": {"kind": "classification", "model": "types.keras", "sha256": "0" * 64}}
+    with (folder / "manifest.yaml").open("a") as file:
+        yaml.safe_dump(other, file)
+    told = r"types, a model for classification; expected .* a name in .*manifest.yaml \(net\); name one for detection"
+    for read in (load_model, models.digest):
+        with pytest.raises(InputError, match=told):
+            read("types")
 
 
 def test_the_first_layers_are_no_detector(shelf):

@@ -16,7 +16,9 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
     """`[{"claim", "published", "ours"}, …]`; accuracies on test."""
     seeds, turns, hidden = result["seeds"], result["turns"], result["settings"]["hidden"]
     base = spread([found["base"]["test"]["accuracy"] for found in seeds.values()])
-    shape = f"{result['data']['input'].split()[0]}-{hidden}-{len(result['shares'])}"
+    # Results of before images were taken have no word about vectors: these were the data.
+    width = result["vectors"]["width"] if "vectors" in result else result["data"]["input"].split()[0]
+    shape = f"{width}-{hidden}-{len(result['shares'])}"
     named = [name for name in published.TABLE4 if name in turns]
     told = [
         {

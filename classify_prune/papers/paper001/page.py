@@ -57,6 +57,8 @@ def _angles(seed: str, found: Mapping[str, Any]) -> str:
 
 def _data(report: Report, result: Mapping[str, Any]) -> None:
     report.section("Tables 1 and 2: the data")
+    vectors = result["vectors"]
+    report.text(f"Vectors of {vectors['width']} numbers, made by {vectors['made_by']} (the paper: 2048, by ResNet-50).")
     total = sum(result["splits"].values())
     rows = []
     for split, count in result["splits"].items():

@@ -14,10 +14,10 @@ from classify_prune.papers import turns as turning
 from classify_prune.papers.base import base_config
 from classify_prune.papers.curves import Curves, Method
 from classify_prune.papers.paper001.settings import Settings
+from classify_prune.papers.vectors import told_of, vectors_of
 from classify_prune.pruning import tuning
 from data_tools.store import open_store
 from prune_tools import cost, distinctiveness, statistics
-from run_tools.errors import InputError
 
 LAYER = "dense_1"
 SIMILAR, COMPLEMENTARY = "most similar", "similar + complementary"
@@ -48,27 +48,27 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     """Everything, seed by seed; what is done is read back.
 
     Args:
-        data: compiled file of feature vectors.
+        data: compiled file of images or feature vectors.
         out: folder; each seed has one of its own in it.
         settings: of the paper.
 
     Returns:
-        `{"splits": {split: vectors}, "shares": {class: [share of each split]}, "seeds": {seed: see `one`}, "flops": of
-        the base model as the paper counts, "turns": {method: see `turns.turn`}}`.
+        `{"vectors": {"file", "width", "made_by"}, "splits": {split: vectors}, "shares": {class: [share of each split]},
+        "seeds": {seed: see `one`}, "flops": of the base model as the paper counts, "turns": {method: see
+        `turns.turn`}}`.
 
     Raises:
         InputError: for data or settings that do not fit.
     """
-    store: Any = open_store(data, "classification")
-    if store.content != "features":
-        fix = "make features of them: data-tools features IN.h5 OUT.h5"
-        raise InputError(f"{data}, which holds images", "feature vectors", fix)
+    file = vectors_of(data, out, settings)
+    store: Any = open_store(file, "classification")
     task = store.task(settings.task)
     counts = {split: task.counts(split) for split in store.splits}
-    seeds = {str(seed): one(data, out / f"seed-{seed}", settings, seed) for seed in settings.seeds}
+    seeds = {str(seed): one(file, out / f"seed-{seed}", settings, seed) for seed in settings.seeds}
     flops = next(iter(seeds.values()))["flops"]
     per_unit = flops / settings.hidden
     return {
+        "vectors": told_of(file, store),
         "splits": {split: int(count.sum()) for split, count in counts.items()},
         "shares": {
             name: [float(count[i] / count.sum()) for count in counts.values()]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from classify_prune.options import check_filled
+from classify_prune.papers.vectors import VectorSettings
 from run_tools.config import option
 from run_tools.errors import InputError
 
@@ -15,10 +16,10 @@ LEAST_STEPS = 6
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(VectorSettings):
     """Paper 001: a dense network on feature vectors, its hidden units removed step by step; Tables 2 and 4 and Fig. 4.
 
-    Defaults are the paper's where it says anything.
+    Images are turned into feature vectors first. Defaults are the paper's where it says anything.
     """
 
     task: Literal["type", "vehicle", "colour"] = option("type", help="what to tell apart")

@@ -9,6 +9,8 @@ from classify_prune.clustering import naming
 from classify_prune.papers import pages
 from classify_prune.papers.paper002 import figures, published
 from classify_prune.papers.paper002.networks import SPLITS, STRUCTURED
+from data_tools import label_plots
+from data_tools.store import open_store
 from data_tools.tables import grid
 from run_tools.report import Report
 from run_tools.summaries import spread
@@ -52,6 +54,10 @@ def page(report: Report, result: Mapping[str, Any]) -> None:
     else:
         told += "types apart: these data have no vehicle ids, so the paper's identity task runs on types, "
     report.text(told + "the clusters are compared with the types, as in the paper.")
+    drawn = label_plots.histograms(open_store(vectors["file"], "classification"))
+    for name in ("type", "vehicle"):
+        if name in drawn:
+            report.figure(drawn[name], f"Fig. 1: vectors of each {name}; of very many, how many vectors each has.")
     rows = [[name, *(round(100 * each[split], 2) for split in SPLITS)] for name, each in result["baselines"].items()]
     report.table(["rule", *COLUMNS], rows, "Trivial baselines in the networks' task, which the paper lacks.")
     _networks(report, result)

@@ -8,12 +8,9 @@ from typing import Any
 from classify_prune.papers.paper002 import clusters
 from classify_prune.papers.paper002.networks import Study
 from classify_prune.papers.paper002.settings import Settings
+from classify_prune.papers.vectors import told_of, vectors_of
 from classify_prune.recipe import Task
-from data_tools import backbones, features
 from data_tools.store import open_store
-from run_tools import files
-
-FEATURES = "features.h5"
 
 
 def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
@@ -41,36 +38,17 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
         print(f"paper 002: {name}", flush=True)
 
     found: dict[str, Any] = {
-        "vectors": {
-            "file": str(file), "width": store.input_shape[0], "made_by": str(store.attributes.get("backbone", "given")),
-        },
+        "vectors": told_of(file, store),
         "identity": {"task": task, "classes": len(store.task(task).class_names)},
         "types": counts(store),
         "clusters": clusters.tables(file, place, settings, told),
         "choices": clusters.choices(file, place, settings, told),
         "baselines": clusters.once(place / "baselines.json", lambda: clusters.trivial(file, settings, task), told),
-    }  # fmt: skip
+    }
     found["seeds"] = {
         str(seed): Study(file, out / f"seed-{seed}", settings, task, seed).all() for seed in settings.seeds
     }
     return found
-
-
-def vectors_of(data: Path, out: Path, settings: Settings) -> Path:
-    """The file of feature vectors: the data, or what the backbone makes of its images, in `OUT/features.h5`.
-
-    Raises:
-        InputError: for a backbone without its weights.
-    """
-    store: Any = open_store(data, "classification")
-    if store.content == "features":
-        return data
-    made = out / FEATURES
-    if not made.is_file():
-        weights = None if settings.feature_weights is None else str(settings.feature_weights)
-        size = None if settings.feature_input is None else files.parse_size(settings.feature_input)
-        features.extract(data, made, backbones.Backbone(settings.backbone, weights, size), progress=False)
-    return made
 
 
 def counts(store: Any) -> dict[str, int]:

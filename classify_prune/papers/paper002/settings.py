@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from classify_prune.options import check_filled
+from classify_prune.papers.vectors import VectorSettings
 from run_tools.config import option
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(VectorSettings):
     """Paper 002: a dense network for 1,362 vehicles pruned after every epoch; fuzzy c-means; genetic feature selection.
 
     Images are turned into feature vectors first. Defaults are the paper's where it says anything.
     """
 
-    stored: str | None = option(None, help="size to which images of a folder are compiled; default: as they are")
-    backbone: Literal["resnet50", "squeezenet"] = option("resnet50", help="makes vectors, where the data are images")
-    feature_weights: Path | None = option(None, help="its weights file; default: resnet50's, which Keras downloads")
-    feature_input: str | None = option(None, help="size to which images are resized for it, WxH; default: as stored")
     standardise: Literal["none", "standard", "minmax"] = option("minmax", help="of the vectors; the paper: unnamed")
     hidden: int | None = option(None, help="hidden units; default: half the input, as in the paper", minimum=2)
     epochs: int = option(100, help="of the base model and of every pruned one", minimum=2)
