@@ -218,8 +218,11 @@ def chosen_line(result: Mapping[str, Any]) -> str:
     name, points = result["classes"][0], f"{100 * result['tolerance']:g}"
     points += " point" if points == "1" else " points"
     if best is None:
-        if all(entry["difference"] is None for entry in result["levels"]):
+        judged = [entry["difference"][first][name] for entry in result["levels"] if entry["difference"] is not None]
+        if not judged:
             return "No dense control ran, so nothing says what a level lost."
+        if all(each["difference"] is None for each in judged):
+            return f"No {name} is there to be found on {first}, so nothing says what a level lost: see `--classes`."
         return f"No level stays within {points} of {name} AP50 of the dense model on {first}."
     within = f"within {points} of {name} AP50 of the dense model on {first}"
     if structural(result):

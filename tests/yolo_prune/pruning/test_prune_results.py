@@ -102,6 +102,10 @@ def test_the_tables(found):
     assert "No level stays within" in results.chosen_line({**result, "chosen": None})
     levels = [{**each, "difference": None} for each in found]
     assert "No dense control ran" in results.chosen_line({**result, "levels": levels, "chosen": None})
+    unknown = {"car": {"difference": None, "interval": None}}
+    levels = [{**each, "difference": {"val": unknown, "test": unknown}} for each in found[1:]]
+    assert results.choose(levels, ("val",), "car", 0.01) is None
+    assert "No car is there to be found on val" in results.chosen_line({**result, "levels": levels, "chosen": None})
 
 
 def test_a_class_written_with_a_capital_has_its_row_of_the_start():

@@ -175,6 +175,7 @@ def test_the_report_and_tensorboard(finished):
     # Curves twice, bars, histograms, two pictures.
     assert page.count("<figure>") == 6 and "yolo-prune prune --model" in page
     assert "pruned/sparsity-0.6/seed-1" in page and "Zeros alone make no file smaller" in page
+    assert "conv_8 together, 1,116 of" in page  # what a sparsity is a fraction of
     for name in ("ap50_over_sparsity.png", "ap50_over_nonzero.png"):
         assert cv2.imread(str(out / name)) is not None
     events = EventAccumulator(str(out / "pruned/sparsity-0.6/seed-0/tensorboard/sparsity")).Reload()
