@@ -204,7 +204,8 @@ class RegionLoss(keras.losses.Loss):
         weight = 2.0 - true_boxes[..., 2] * true_boxes[..., 3] if self.box_weighting else 1.0
         if self.box_loss == "ciou":
             # In cells from the cell's corner: cells are square in pixels, fractions of a wide image are not.
-            sizes = targets["prior"] * ops.exp(ops.minimum(taught[..., 2:4], MAX_LOG_SIZE))
+            # Cut below, too: boxes of no size at all have proportions without a gradient.
+            sizes = targets["prior"] * ops.exp(ops.clip(taught[..., 2:4], -MAX_LOG_SIZE, MAX_LOG_SIZE))
             predicted = ops.concatenate([ops.sigmoid(taught[..., 0:2]), sizes], axis=-1)
             true = ops.concatenate([targets["xy"], targets["size"]], axis=-1)
             return self.coord_scale * weight * (1.0 - complete_iou(predicted, true))

@@ -126,7 +126,7 @@ def test_a_model_of_another_kind_is_refused(tmp_path):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
     with pytest.raises(InputError, match="a Sequential; expected a classifier"):
         load_classifier(tmp_path / "other.keras")
-    with pytest.raises(InputError, match="no such file; expected a run folder or a .keras file"):
+    with pytest.raises(InputError, match="no such file; expected a run folder, a .keras file or a name in"):
         load_classifier(tmp_path / "none.keras")
 
 

@@ -202,6 +202,21 @@ def test_the_number_of_boxes_may_be_unknown_when_the_step_is_traced():
         assert traced(boxes, zeros()).numpy() == pytest.approx(value(boxes, zeros()))
 
 
+@pytest.mark.parametrize("box_loss", ["squared", "ciou"])
+@pytest.mark.parametrize("width, height", [(-200, -200), (-50, -40), (-200, 200), (40, 40), (0, -200)])
+def test_a_head_far_off_has_a_loss_and_gradients_that_are_finite(box_loss, width, height):
+    import tensorflow as tf
+
+    logits = zeros(classes=2)
+    logits[..., 2], logits[..., 3] = width, height
+    logits = tf.Variable(logits)
+    loss = RegionLoss(UNIT, 2, box_loss=box_loss)
+    # Beside a box a row of zeros: not taught, and not to be multiplied by what is no number.
+    with tf.GradientTape() as tape:
+        found = loss(one_image((0.5, 0.5, 1, 0.5, 1), (0, 0, 0, 0, 0)), logits)
+    assert np.isfinite(found) and np.isfinite(tape.gradient(found, logits)).all()
+
+
 @pytest.mark.parametrize("anchors", ["cocoo", (), ((1.0, 0.0),), ((1.0, np.inf),), (1.0, 2.0)])
 def test_wrong_anchors(anchors):
     with pytest.raises(InputError):

@@ -24,7 +24,8 @@ from yolo_prune.recipe import TrainConfig
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = {"data-tools": data_cli.main, "yolo-prune": yolo_cli.main}
 WIDTHS = ["--widths", *["4"] * 8]
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+CONFIGS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").glob("*.yaml"))
+STEPS = sorted(path.relative_to(ROOT) for path in (ROOT / "configs").glob("kitti_*/*.yaml"))
 
 
 @pytest.fixture
@@ -155,15 +156,19 @@ def test_a_full_disk_is_told_in_one_line(run, small_kitti, small_model, tmp_path
 
 
 def test_configs_are_there():
-    assert CONFIGS
+    assert CONFIGS and STEPS
+
+
+@pytest.mark.parametrize("path", [*CONFIGS, *STEPS], ids=str)
+def test_a_shipped_config_says_its_command(path, small_h5, tmp_path):
+    assert f"# yolo-prune train --config {path} " in (ROOT / path).read_text()
+    config.load(TrainConfig, ROOT / path, data=small_h5, out=tmp_path / "run")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_shipped_config_trains_when_shrunk(run, path, small_h5, tmp_path):
-    head = path.read_text().splitlines()
-    assert any(line.startswith(f"# yolo-prune train --config configs/{path.name} ") for line in head)
-    loaded = config.load(TrainConfig, path, data=small_h5, out=tmp_path / "run")
+def test_every_shipped_config_trains_when_shrunk(run, path, small_h5, make_detector, tmp_path):
+    loaded = config.load(TrainConfig, ROOT / path, data=small_h5, out=tmp_path / "run")
     stages = [f"{stage.train}:1:{stage.learning_rate}:{stage.schedule}" for stage in loaded.stages]
     words = [
         "--data",
@@ -181,12 +186,16 @@ def test_every_shipped_config_trains_when_shrunk(run, path, small_h5, tmp_path):
     ]
     words += ["--widths", *["4"] * len(loaded.widths or range(8)), "--batch-size", "4"]
     words += ["--limit", "8"] if loaded.limit else []
-    code, out, err = run("yolo-prune", "train", "--config", path, *words, "--json", tmp_path / "R.json")
+    if loaded.anchors == "weights":
+        make_detector(anchors="0.8,0.6;0.3,0.8", widths=(4,) * 8).save(tmp_path / "before.keras")
+        words += ["--weights", tmp_path / "before.keras"]
+    code, out, err = run("yolo-prune", "train", "--config", ROOT / path, *words, "--json", tmp_path / "R.json")
     assert code == 0, err
     result = read_json(tmp_path / "R.json")
     assert result["epochs"] == len(stages) and result["monitor"] == loaded.monitor
     model = load_detector(tmp_path / "run")
     assert model.image_size == (64, 128) and model.variant == loaded.variant
+    assert (model.anchors == ((0.8, 0.6), (0.3, 0.8))) == (loaded.anchors == "weights")
     kept = config.read_yaml(tmp_path / "run/config.yaml")
     assert replace(config.from_mapping(TrainConfig, kept), data=small_h5).batch_size == 4
 
