@@ -64,6 +64,11 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> InputError:
     names = list(valid)
     close = nearest(name, names)
     listed = ", ".join(names) if names else "none"
+    before, colon, after = name.partition(":")
+    if colon and before in names:
+        return InputError(
+            f"unknown {kind} {name!r}", f"one of {listed}", f"with a blank after the colon: {before}: {after}"
+        )
     if close is not None:
         return InputError(f"unknown {kind} {name!r}", f"one of {listed}", f"did you mean {close!r}?")
     return InputError(f"unknown {kind} {name!r}", f"one of {listed}", "choose one of these names")

@@ -37,3 +37,9 @@ def test_unknown_name_suggests_only_what_is_near() -> None:
 def test_it_travels_between_processes() -> None:
     error = pickle.loads(pickle.dumps(InputError("a", "b", "c")))
     assert (type(error), str(error)) == (InputError, "received a; expected b; c")
+
+
+def test_a_mapping_without_its_blank() -> None:
+    # YAML reads {mosaic:.5} as one key without a value.
+    told = str(unknown_name("key", "mosaic:.5", ["mosaic", "scale"]))
+    assert told.endswith("expected one of mosaic, scale; with a blank after the colon: mosaic: .5")
