@@ -64,13 +64,15 @@ def anchors_of(config: TrainConfig, store: Store, lookup: np.ndarray, image_size
 
 def _anchors_of_weights(source: Path | None) -> Anchors:
     """Those of the detector that the training goes on from."""
-    if source is None or source.suffix == ".npz":
+    origin = None if source is None or source.suffix == ".npz" else load_model(source)
+    anchors = getattr(origin, "anchors", None)
+    if anchors is None:
         raise InputError(
             "anchors of the weights, and no --weights" if source is None else f"anchors of {source}, which says none",
             "--weights with a detector, whose anchors these are to be",
             "give one, or --anchors as pairs w,h;w,h",
         )
-    return load_model(source).anchors
+    return anchors
 
 
 def network_of(

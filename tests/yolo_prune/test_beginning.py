@@ -46,6 +46,10 @@ def test_a_head_that_does_not_say_its_anchors_needs_them_named(small, small_h5, 
     np.testing.assert_array_equal(trainer.model.layers[-1].get_weights()[0], source.layers[-1].get_weights()[0])
     with pytest.raises(InputError, match="anchors of .*w.npz, which says none"):
         Trainer(small(small_h5, tmp_path / "asked", anchors="weights", **options), verbose=0).fit()
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
+    other = options | {"weights": tmp_path / "other.keras"}
+    with pytest.raises(InputError, match="anchors of .*other.keras, which says none"):
+        Trainer(small(small_h5, tmp_path / "asked", anchors="weights", **other), verbose=0).fit()
     Trainer(small(small_h5, tmp_path / "fresh", new_head=True, **options), verbose=0).fit()
 
 
