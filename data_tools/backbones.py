@@ -95,7 +95,9 @@ def check_size(name: str, size: tuple[int, int]) -> tuple[int, int]:
     least = SMALLEST[name]
     if min(size) < least:
         raise InputError(
-            f"images of {size[1]}x{size[0]} for {name}", f"at least {least}x{least}", "add a larger --input"
+            f"images of {size[1]}x{size[0]} for {name}",
+            f"at least {least}x{least}",
+            "have them resized by a larger --input (of papers: --feature-input)",
         )
     return size
 
