@@ -211,6 +211,8 @@ def _children(layer: keras.layers.Layer) -> list[tuple[str, keras.layers.Layer]]
     found: list[tuple[str, keras.layers.Layer]] = []
 
     def take(name: str, value: Any) -> None:
+        if not inner:  # plain layers have none, and callbacks walk the model after every epoch
+            return
         if id(value) in inner:
             found.append((name, inner.pop(id(value))))
         elif isinstance(value, dict):
