@@ -242,4 +242,5 @@ class Masks(Mapping[str, np.ndarray]):
                     f"the kernel's, {known[name].shape}",
                     "use masks that were made for this model",
                 )
+            targets.check_no_lora(known[name])
         return [known[name] for name in self]

@@ -219,6 +219,7 @@ def n_of_m(
     Raises:
         InputError: if a named kernel, or every kernel, does not divide.
     """
+    structures.check_pattern(n, m)
     chosen = targets.kernels(model, layers)
     if layers is None or layers in ("conv", "conv+dense"):
         chosen = [kernel for kernel in chosen if kernel.output_axes and structures.divides(kernel, m)]

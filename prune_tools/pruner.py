@@ -58,6 +58,8 @@ class Pruner(MaskCallback):
     ) -> None:
         if per not in ("step", "epoch"):
             raise InputError(f"per {per!r}", '"step" or "epoch"', "choose one")
+        if not callable(schedule):
+            raise InputError(f"schedule {schedule!r}", "a function of the step", "give one of `schedules`")
         super().__init__(masks or Masks({}), logdir)
         self.schedule = schedule
         self.layers = layers
@@ -100,11 +102,21 @@ class Pruner(MaskCallback):
         """Prunes if the schedule wants to at one of the steps from `first` to before `end`."""
         due = None
         for step in range(first, end):
-            wanted, sparsity = self.schedule(step)
-            if bool(wanted):
-                due = step, float(sparsity)
+            wanted, sparsity = self._asked(step)
+            if wanted:
+                due = step, sparsity
         if due is not None:
             self.prune(*due)
+
+    def _asked(self, step: int) -> tuple[bool, float]:
+        """What the schedule says of a step; one of one's own may say anything."""
+        answer = self.schedule(step)
+        try:
+            wanted, sparsity = answer
+            return bool(wanted), float(sparsity) if bool(wanted) else 0.0
+        except (TypeError, ValueError):
+            told = f"{answer!r} of the schedule at step {step}"
+            raise InputError(told, "(prune now?, sparsity)", "return two values, a truth and a number") from None
 
     def prune(self, step: int, sparsity: float) -> None:
         """Prunes now; nothing, if the masks at hand prune as much already.
@@ -142,6 +154,8 @@ class Pruner(MaskCallback):
             if previous is None or sparsity > previous.sparsity():
                 raise
             made = previous
+        if not isinstance(made, Masks):
+            raise InputError(f"{made!r} of the method", "`Masks`", "return what a function of `masks` made")
         if previous is not None and (made := made.merge(previous)) == previous:
             self._enough = sparsity
             return None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Protocol
 
 from prune_tools.selection import check_fraction
@@ -81,7 +82,7 @@ class Cubic:
         end: last step, t₁; pruned there even where `every` does not lead to it.
         initial: sparsity at `begin`, at most `final`.
         every: steps between two prunings.
-        power: the exponent.
+        power: the exponent, above 0.
 
     Source: Zhu & Gupta (2017), "To prune, or not to prune", equation 1; tfmot's `PolynomialDecay`.
     """
@@ -97,6 +98,8 @@ class Cubic:
         if check_fraction(self.initial) > check_fraction(self.final):
             raise InputError(f"sparsity from {self.initial} to {self.final}", "a rising one", "swap them")
         _check_steps(self.begin, self.end, self.every)
+        if not self.power > 0:
+            raise InputError(f"power {self.power}", "above 0", "3 is usual")
         if self.end == self.begin:
             raise InputError(f"begin and end {self.begin}", "an end after the begin", "use OneShot for a single step")
 
@@ -110,5 +113,9 @@ class Cubic:
 
 
 def _check_steps(begin: int, end: int, every: int) -> None:
+    # .7 * 90 is 62.99…, which no step ever is.
+    if not all(isinstance(number, Integral) for number in (begin, end, every)):
+        told = f"begin {begin!r}, end {end!r}, every {every!r} steps"
+        raise InputError(told, "whole numbers", "round them, as int(.7 * steps) does")
     if not 0 <= begin <= end or every < 1:
         raise InputError(f"begin {begin}, end {end}, every {every} steps", "0 ≤ begin ≤ end, every ≥ 1", "change them")

@@ -62,7 +62,8 @@ def lamp(weights: Arrays) -> list[np.ndarray]:
         rising = squares[order]
         tails = np.cumsum(rising[::-1])[::-1]
         score = np.empty_like(rising)
-        score[order] = np.divide(rising, tails, out=np.zeros_like(rising), where=tails > 0)
+        # Where all is zero, so is the score; what is NaN stays NaN and is told by who chooses.
+        score[order] = np.divide(rising, tails, out=np.zeros_like(rising), where=~(tails <= 0))
         found.append(score.reshape(array.shape))
     return found
 

@@ -12,6 +12,12 @@ from run_tools.errors import InputError
 Arrays = Sequence[np.ndarray]
 
 
+def check_numbers(scores: np.ndarray) -> None:
+    """InputError for weights or scores of which one is NaN."""
+    if scores.size and np.isnan(scores.max()):  # quicker than asking each
+        raise InputError("weights or scores that are not numbers (NaN)", "finite ones", "look where training diverged")
+
+
 class AlreadyPruned(InputError):
     """Fewer weights were asked for than are pruned already; what is pruned stays pruned."""
 
@@ -91,8 +97,7 @@ def drop_lowest(scores: Arrays, count: int, previous: Arrays | None = None, floo
     flat = np.concatenate([np.ravel(score) for score in scores])
     if not np.issubdtype(flat.dtype, np.floating):
         flat = flat.astype(np.float64)
-    if flat.size and np.isnan(flat.max()):
-        raise InputError("weights or scores that are not numbers (NaN)", "finite ones", "look where training diverged")
+    check_numbers(flat)
     if previous is not None:
         flat[~np.concatenate([np.ravel(kept) for kept in previous])] = -np.inf
     if floor:

@@ -6,10 +6,12 @@ A structure turns the scores of a kernel's weights into scores of its pieces, an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Protocol
 
 import numpy as np
 
+from prune_tools.selection import check_numbers
 from prune_tools.targets import Kernel
 from run_tools.errors import InputError
 
@@ -69,8 +71,8 @@ class Blocks:
     columns: int
 
     def __post_init__(self) -> None:
-        if self.rows < 1 or self.columns < 1:
-            raise InputError(f"a block of {self.rows}x{self.columns}", "at least 1x1", "give positive sizes")
+        if not all(isinstance(size, Integral) and size >= 1 for size in (self.rows, self.columns)):
+            raise InputError(f"a block of {self.rows}x{self.columns}", "at least 1x1", "give whole, positive sizes")
 
     def reduce(self, kernel: Kernel, scores: np.ndarray) -> np.ndarray:
         """The mean score of each block, shape (row blocks, column blocks)."""
@@ -101,12 +103,12 @@ def n_of_m(kernel: Kernel, scores: np.ndarray, n: int, m: int) -> np.ndarray:
         True where kept, the kernel's shape. Among equal scores the later ones stay.
 
     Raises:
-        InputError: if the inputs do not divide by `m`, or not 1 ≤ n ≤ m.
+        InputError: if the inputs do not divide by `m`, not 1 ≤ n ≤ m, or scores are not numbers.
 
     Source: Mishra et al. (2021), "Accelerating Sparse Deep Neural Networks".
     """
-    if not 1 <= n <= m:
-        raise InputError(f"{n} of {m}", "1 ≤ n ≤ m", "give a pattern such as 2 of 4")
+    check_pattern(n, m)
+    check_numbers(scores)
     if not divides(kernel, m):
         raise InputError(
             f"{kernel.name} of shape {kernel.shape}", f"inputs that divide by {m}", "leave the layer out or change m"
@@ -118,6 +120,12 @@ def n_of_m(kernel: Kernel, scores: np.ndarray, n: int, m: int) -> np.ndarray:
     kept = np.ones(groups.shape, bool)
     np.put_along_axis(kept, order[..., : m - n], False, axis=-1)
     return np.ascontiguousarray(np.moveaxis(kept.reshape(last.shape), -1, axis))
+
+
+def check_pattern(n: int, m: int) -> None:
+    """InputError unless `n` of `m` is a pattern."""
+    if not (isinstance(n, Integral) and isinstance(m, Integral) and 1 <= n <= m):
+        raise InputError(f"{n} of {m}", "whole numbers, 1 ≤ n ≤ m", "give a pattern such as 2 of 4")
 
 
 def divides(kernel: Kernel, m: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ from keras.src.models.functional import Functional
 from prune_tools import tracing
 from run_tools.errors import InputError, unknown_name
 
-Layers = str | Sequence["str | keras.layers.Layer"] | None
+Layers: TypeAlias = "str | keras.layers.Layer | Sequence[str | keras.layers.Layer] | None"
 
 _CONVOLUTIONS = (kl.Conv1D, kl.Conv2D, kl.Conv3D)
 _TRANSPOSED = (kl.Conv1DTranspose, kl.Conv2DTranspose, kl.Conv3DTranspose)
@@ -69,7 +69,7 @@ def kernels(model: keras.Model, layers: Layers = None) -> list[Kernel]:
         layers: None or "conv+dense": kernels of convolutions (transposed and pointwise ones too), `Dense` and
             `EinsumDense`; "conv": of convolutions only; "depthwise": of depthwise convolutions only. All of these
             leave out the layers that make the model's outputs. Or layers, their names or shell patterns ("block_*",
-            "backbone/*"): whatever these name is taken, depthwise kernels and the model's outputs too.
+            "backbone/*"), one or several: whatever these name is taken, depthwise kernels and the model's outputs too.
 
     Returns:
         At least one `Kernel`.
@@ -86,7 +86,7 @@ def kernels(model: keras.Model, layers: Layers = None) -> list[Kernel]:
         kinds = (layers or "conv+dense").split("+")
         chosen = [kernel for kernel in with_outputs(model, found) if kernel.kind in kinds and not kernel.is_output]
     else:
-        chosen = _named(found, [layers] if isinstance(layers, str) else layers)
+        chosen = _named(found, [layers] if isinstance(layers, (str, keras.layers.Layer)) else layers)
     if not chosen:
         raise InputError(
             f"model {model.name!r}, where {layers or 'conv+dense'} leaves nothing but its outputs",
@@ -94,13 +94,16 @@ def kernels(model: keras.Model, layers: Layers = None) -> list[Kernel]:
             "name the layers with `layers=`",
         )
     for kernel in chosen:
-        if not keras.backend.is_float_dtype(kernel.variable.dtype) or getattr(kernel.layer, "lora_enabled", False):
-            raise InputError(
-                f"{kernel.name}, {kernel.variable.dtype}{' with LoRA' * getattr(kernel.layer, 'lora_enabled', False)}",
-                "a plain float kernel",
-                "prune before quantizing, and merge LoRA weights first",
-            )
+        check_no_lora(kernel)
+        if not keras.backend.is_float_dtype(kernel.variable.dtype):
+            raise InputError(f"{kernel.name}, {kernel.variable.dtype}", "a float kernel", "prune before quantizing")
     return chosen
+
+
+def check_no_lora(kernel: Kernel) -> None:
+    """InputError for a kernel to which LoRA adds a product of two others: its zeros are none in what the layer does."""
+    if getattr(kernel.layer, "lora_enabled", False):
+        raise InputError(f"{kernel.name} with LoRA weights", "a plain kernel", "merge them into the kernel first")
 
 
 def with_outputs(model: keras.Model, found: Sequence[Kernel]) -> list[Kernel]:

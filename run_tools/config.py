@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -134,27 +134,28 @@ def load(cls: type[Config], yaml_path: str | os.PathLike[str] | None = None, **o
     return from_mapping(cls, {**values, **overrides}, where=os.fspath(yaml_path))
 
 
-def to_dict(config: Any) -> dict[str, Any]:
+def to_dict(config: Any, text: Callable[[Any], str] = os.fspath) -> dict[str, Any]:
     """A config as plain values, ready for YAML or JSON.
 
     Args:
         config: an instance of a config class.
+        text: of a path.
 
     Returns:
         Field names and values: tuples as lists, paths as text, nested configs as dicts.
     """
-    return {field.name: plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+    return {field.name: plain(getattr(config, field.name), text) for field in dataclasses.fields(config)}
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, text: Callable[[Any], str] = os.fspath) -> Any:
     """A value of a config as YAML and JSON hold it: tuples as lists, paths as text, nested configs as dicts."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return to_dict(value)
+        return to_dict(value, text)
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [plain(item, text) for item in value]
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    return os.fspath(value) if isinstance(value, os.PathLike) else value
+        return {key: plain(item, text) for key, item in value.items()}
+    return text(value) if isinstance(value, os.PathLike) else value
 
 
 def dump(config: Any, path: str | os.PathLike[str]) -> None:

@@ -92,6 +92,8 @@ class RunFolder:
     def check_same(self, config: Any, ignore: tuple[str, ...] = ("out",)) -> None:
         """Compares a config with the folder's own; a folder without one, or none at all, fits any.
 
+        A path is the file that it leads to from the working folder, however it is written.
+
         Args:
             config: as `create` takes it.
             ignore: likewise.
@@ -101,13 +103,16 @@ class RunFolder:
         """
         if not self.path("config.yaml").exists():
             return
-        new = yaml.safe_load(yaml.safe_dump(configs.to_dict(config)))
-        old = configs.read_yaml(self.path("config.yaml"))
+        new, old = configs.to_dict(config), configs.read_yaml(self.path("config.yaml"))
+        mine, theirs = new, old
         # An option that did not exist when the run was started, nested ones too, had what is its default now. Where the
         # file no longer makes a config, the keys that differ say why.
         with contextlib.suppress(InputError):
-            old = yaml.safe_load(yaml.safe_dump(configs.to_dict(configs.from_mapping(type(config), old))))
-        keys = [key for key in {**old, **new} if key not in ignore and old.get(key) != new.get(key)]
+            before = configs.from_mapping(type(config), old)
+            old = configs.to_dict(before)
+            mine, theirs = (configs.to_dict(each, os.path.realpath) for each in (config, before))
+        mine, theirs = (yaml.safe_load(yaml.safe_dump(each)) for each in (mine, theirs))
+        keys = [key for key in {**theirs, **mine} if key not in ignore and theirs.get(key) != mine.get(key)]
         if keys:
             shown = "; ".join(f"{key}: {old.get(key)} there, {new.get(key)} now" for key in keys)
             raise InputError(

@@ -63,6 +63,8 @@ def save(path: str | Path, model: keras.Model, bits: int = BITS, codec: str = "z
     """
     if bits not in range(9):
         raise InputError(f"{bits} bits", "0 (exact) to 8", "choose one of these")
+    if not model.built:
+        raise InputError(f"model {model.name!r}, which is not built", "a built model", "call it on a batch first")
     compress, _ = _codec(codec)
     holding.sync(model)
     kernels = {id(kernel.variable) for kernel in targets.walk(model)}

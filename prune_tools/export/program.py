@@ -28,7 +28,8 @@ def functions(model: keras.Model, names: Sequence[str] | None = None) -> Functio
 
     Returns:
         "serving_default" → (function, specs). Own names of inputs are the model's, with "_" for what is no letter or
-        digit; outputs by their keys where the model returns a dict, else "output", or "output_0", "output_1", ….
+        digit; outputs by their keys, likewise, where the model returns a dict whose keys stay different, else "output",
+        or "output_0", "output_1", ….
 
     Raises:
         InputError: for a model whose inputs are not known, or other than as many names.
@@ -65,7 +66,9 @@ def packed(model: keras.Model, tensors: Sequence[Any]) -> Any:
 
 def _named(result: Any) -> dict[str, Any]:
     if isinstance(result, Mapping):
-        return {re.sub(r"\W", "_", str(name)): value for name, value in result.items()}
+        named = {re.sub(r"\W", "_", str(name)): value for name, value in result.items()}
+        if len(named) == len(result):
+            return named
     flat = keras.tree.flatten(result)
     return {"output": flat[0]} if len(flat) == 1 else {f"output_{index}": value for index, value in enumerate(flat)}
 
@@ -101,6 +104,9 @@ def answers(function: Any, inputs: Mapping[str, np.ndarray], specs: Any) -> Arra
     """What a function of tensors answers to arrays, as arrays by name."""
     import tensorflow as tf
 
+    wanted = [spec.name for spec in specs]
+    if set(inputs) != set(wanted):
+        raise InputError(f"inputs {', '.join(inputs)}", ", ".join(wanted), "name the arrays as the inputs are")
     result = function(*(tf.constant(inputs[spec.name]) for spec in specs))
     return {name: keras.ops.convert_to_numpy(value) for name, value in result.items()}
 

@@ -192,6 +192,12 @@ def test_damaged_files(tmp_path, changes, told):
         load_compressed(path)
 
 
+def test_a_model_that_is_not_built_is_refused(tmp_path):
+    with pytest.raises(InputError, match="not built"):
+        save_compressed(tmp_path / "m.kerasz", keras.Sequential([keras.layers.Dense(3)]))
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_cannot_be_written(tmp_path, monkeypatch):
     model = network()
     with pytest.raises(InputError, match="9 bits"):

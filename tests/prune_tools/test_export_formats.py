@@ -190,6 +190,18 @@ def test_models_that_say_too_little(tmp_path):
         export.write(tmp_path, free, ["saved_model"], inputs={free.inputs[0].name: np.ones((1, 7, 3), "f4")})
 
 
+def test_outputs_whose_names_become_one_are_all_there(tmp_path):
+    inputs = keras.Input((4,), name="x")
+    model = keras.Model(inputs, {"a b": keras.layers.Dense(2)(inputs), "a/b": keras.layers.Dense(3)(inputs)})
+    export.write(tmp_path, model, ["saved_model"])
+    picture = np.ones((2, 4), "f4")
+    answer = export.run_saved_model(tmp_path / "saved_model", picture)
+    wanted = model.predict(picture, verbose=0)
+    assert {value.shape for value in answer.values()} == {(2, 2), (2, 3)} == {wanted[n].shape for n in ("a b", "a/b")}
+    with pytest.raises(InputError, match="inputs y; expected x"):
+        export.write(tmp_path, model, ["saved_model"], inputs={"y": picture})
+
+
 def test_other_folders_are_not_replaced(model, tmp_path):
     pytest.importorskip("openvino", reason="the extra export")
     (tmp_path / "openvino").mkdir()

@@ -125,6 +125,17 @@ def test_taylor_takes_what_the_loss_does_not_need(model):
     np.testing.assert_array_equal(found["c/kernel"], expected)
 
 
+def test_one_weight_that_is_no_number_is_told_whatever_chooses(model):
+    kernel = weights(model, "b").copy()
+    kernel[0, 0, 0, 0] = np.nan
+    model.get_layer("b").kernel.assign(kernel)
+    for name in ("global_magnitude", "layer_magnitude", "lamp", "erk"):
+        with pytest.raises(InputError, match="not numbers"):
+            getattr(masks, name)(model, 0.5)
+    with pytest.raises(InputError, match="not numbers"):
+        masks.n_of_m(model, 2, 4, ["b"])
+
+
 def test_filters(model):
     def columns(array):
         return array.reshape(-1, array.shape[-1])
@@ -163,6 +174,8 @@ def test_blocks_by_hand():
     assert kept.astype(int).tolist() == [[1, 1, 0, 0, 1], [1, 1, 0, 0, 1], [0, 0, 1, 1, 0]]
     with pytest.raises(InputError, match="0x2"):
         structures.Blocks(0, 2)
+    with pytest.raises(InputError, match="1.5x2"):
+        structures.Blocks(1.5, 2)
 
 
 @pytest.mark.parametrize(("shape", "axes"), [((3, 3, 4, 2), (-1,)), ((2, 2, 3, 8), (-2,)), ((8, 5), (-1,))])
@@ -193,6 +206,9 @@ def test_two_of_four_in_every_group_of_inputs():
         masks.n_of_m(model, 2, 4, ["a"])
     with pytest.raises(InputError, match="5 of 4"):
         masks.n_of_m(model, 5, 4, ["b"])
+    for n, m in ((0, 0), (1.5, 4), (-1, 4)):
+        with pytest.raises(InputError, match="1 ≤ n ≤ m"):
+            masks.n_of_m(model, n, m)
     wide = structures.n_of_m(kernel_of((1, 1, 2, 4), (-2,)), np.array([[[[1.0, 2, 3, 4], [4, 3, 2, 1]]]]), 1, 4)
     assert wide.astype(int).tolist() == [[[[0, 0, 0, 1], [1, 0, 0, 0]]]]  # a transposed kernel's inputs come last
 

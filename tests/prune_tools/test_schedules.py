@@ -56,12 +56,29 @@ def test_steps_and_one_shot():
         lambda: schedules.Iterative((0.5, 0.3), 4),
         lambda: schedules.Iterative((), 4),
         lambda: schedules.OneShot(0.5, -1),
+        lambda: schedules.Cubic(0.5, 0, 4, power=0),
+        lambda: Pruner([(0, 0.5)]),
         lambda: Pruner(schedules.OneShot(0.5), per="minute"),
     ],
 )
 def test_schedules_that_make_no_sense(make):
     with pytest.raises(InputError):
         make()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: schedules.Cubic(0.5, 0, 0.7 * 90),  # 62.99…: no step is, and the last pruning would never come
+        lambda: schedules.Cubic(0.5, 0.5, 4),
+        lambda: schedules.Iterative((0.2, 0.5), every=1.5),
+        lambda: schedules.OneShot(0.5, step=2.5),
+    ],
+)
+def test_steps_are_whole(make):
+    with pytest.raises(InputError, match="expected whole numbers"):
+        make()
+    assert due(schedules.Cubic(0.5, np.int64(0), np.int64(1))) == {0: 0.0, 1: 0.5}
 
 
 class Watch(keras.callbacks.Callback):
@@ -125,6 +142,17 @@ def test_the_protocol_of_tfmot():
     pruner = Pruner(Foreign())
     build().fit(X, Y, batch_size=8, verbose=0, callbacks=[pruner])
     assert pruner.history == [(1, 0.5)]
+
+
+@pytest.mark.parametrize("answer", [None, 0.5, (True,), (True, None), (True, 0.5, 1), (True, "much")])
+def test_a_schedule_that_breaks_the_protocol_is_told(answer):
+    with pytest.raises(InputError, match="of the schedule at step 0; expected .prune now.*, sparsity"):
+        build().fit(X, Y, batch_size=8, verbose=0, callbacks=[Pruner(lambda step: answer)])
+
+
+def test_a_method_that_returns_no_masks_is_told():
+    with pytest.raises(InputError, match="None of the method; expected `Masks`"):
+        pruned_by(Pruner(schedules.OneShot(0.5), method=lambda *_, **__: None), build(), 0.5)
 
 
 def pruned_by(pruner, model, *levels):

@@ -41,6 +41,7 @@ def test_convolutions_and_dense_but_the_output(mixed):
 def test_whatever_is_named_is_taken(mixed):
     assert names(mixed, ["head"]) == ["head/kernel"]
     assert names(mixed, ["h*", mixed.get_layer("first")]) == ["first/kernel", "hidden/kernel", "head/kernel"]
+    assert names(mixed, mixed.get_layer("first")) == ["first/kernel"]
     assert names(mixed, "separable") == ["separable/depthwise_kernel", "separable/pointwise_kernel"]
     assert names(mixed, ["separable/point*"]) == ["separable/pointwise_kernel"]
     with pytest.raises(InputError, match="unknown prunable layer 'hiden'.*did you mean 'hidden'"):
@@ -137,7 +138,12 @@ def test_models_without_anything_to_prune():
 
 def test_quantized_and_lora_kernels_are_refused():
     model = keras.Sequential([kl.Input((4,)), kl.Dense(4, name="a"), kl.Dense(4, name="b"), kl.Dense(2)])
+    older = masks.global_magnitude(model, 0.5)
     model.get_layer("a").enable_lora(2)
+    # What LoRA adds stands where the masks are too, and the kernel by itself would not show it.
+    for method in (older.hold, older.measured, older.violations):
+        with pytest.raises(InputError, match="a/kernel with LoRA"):
+            method(model)
     with pytest.raises(InputError, match="a/kernel.*LoRA"):
         masks.global_magnitude(model, 0.5)
     model.get_layer("b").quantize("int8")

@@ -38,6 +38,20 @@ class Inner:
 
 
 @dataclass(frozen=True)
+class Masked:
+    previous: Path | None = None
+
+
+@dataclass(frozen=True)
+class Reads:
+    """Reads files."""
+
+    data: Path = option(help="")
+    several: tuple[Path, ...] = option((), help="")
+    prune: Masked | None = option(None, help="")
+
+
+@dataclass(frozen=True)
 class Outer:
     """Holds others."""
 
@@ -94,6 +108,29 @@ def test_a_nested_option_younger_than_the_run_had_its_default(tmp_path: Path) ->
     (tmp_path / "config.yaml").write_text("inner: {old: 2, gone: 4}\n")
     with pytest.raises(InputError, match="inner: .*'gone': 4.* there"):
         RunFolder(tmp_path).create(Outer(inner=Inner(2)))
+
+
+def test_a_file_is_the_same_however_its_path_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.h5").symlink_to("a.h5")
+    monkeypatch.chdir(tmp_path)
+    relative = Reads(data=Path("a.h5"), several=(Path("sub/../b"),), prune=Masked(Path("m.npz")))
+    absolute = Reads(data=tmp_path / "a.h5", several=(tmp_path / "b",), prune=Masked(tmp_path / "m.npz"))
+    linked = Reads(data=Path("link.h5"), several=(Path("b"),), prune=Masked(Path("sub/../m.npz")))
+    for name, first in (("one", relative), ("other", absolute)):
+        for config in (first, absolute, relative, linked):
+            RunFolder(name).create(config).close()
+    # What the run was started with stays as it was written.
+    assert "data: a.h5\n" in Path("one/config.yaml").read_text()
+    with pytest.raises(InputError, match=r"\(data: a\.h5 there, .*/c\.h5 now\)"):
+        RunFolder("one").create(Reads(data=tmp_path / "c.h5", several=relative.several, prune=relative.prune))
+    with pytest.raises(InputError, match=r"\(prune: .*m\.npz.* there, .*n\.npz.* now\)"):
+        RunFolder("one").create(Reads(data=Path("a.h5"), several=relative.several, prune=Masked(Path("n.npz"))))
+    # From elsewhere the same words mean another file, which only a digest can tell; an absolute path is itself.
+    monkeypatch.chdir("sub")
+    RunFolder("../other").create(Reads(data=Path("../a.h5"), several=(Path("../b"),), prune=absolute.prune)).close()
+    with pytest.raises(InputError, match="data: .*/a.h5 there, a.h5 now"):
+        RunFolder("../other").create(relative)
 
 
 def test_a_file_is_no_run_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import statistics
 from pathlib import Path
 
@@ -216,9 +217,12 @@ def test_what_is_finished_is_not_run_again(finished, dense, small_h5, unseen, mo
     assert code == 0 and again == result
     shown = capsys.readouterr().out
     assert "run 6 of 6: pruned, level 2, 60.04 %, seed 1" in shown and "against the dense model" in shown
-    # Fewer levels and another tolerance are the same pruning; more epochs are not.
+    # Fewer levels, another tolerance and the same files by other paths are the same pruning; more epochs are not.
     fewer = [*WORDS[3 : -len(LAST)], "--bootstrap", "50", "--tolerance", "1"]
-    code, fewer = prune(dense, small_h5, out, "--sparsity", ".3", *fewer)
+    with monkeypatch.context() as moved:
+        moved.chdir(out.parent)
+        relative = [Path(os.path.relpath(path)) for path in (dense, small_h5, out)]
+        code, fewer = prune(*relative, "--sparsity", ".3", *fewer)
     assert code == 0 and len(fewer["runs"]) == 2 and fewer["chosen"]["sparsity"] == pytest.approx(0.3, abs=1e-3)
     assert prune(dense, small_h5, out, *WORDS, "--epochs", "3")[0] == 2
     error = capsys.readouterr().err
