@@ -215,12 +215,15 @@ def _call(flat: Flat, node: Any, known: dict[int, int], owner: str | None, train
     return outputs
 
 
-def rebuild(flat: Flat, edits: Mapping[str, Mapping[str, Any]]) -> tuple[keras.Model, dict[str, Any]]:
+def rebuild(
+    flat: Flat, edits: Mapping[str, Mapping[str, Any]], others: Mapping[str, Callable[..., Any]] | None = None
+) -> tuple[keras.Model, dict[str, Any]]:
     """A plain functional model of new layers, without the weights.
 
     Args:
         flat: the model's calls.
         edits: layer name → entries of its config that change.
+        others: layer name → what makes another layer of its config, instead of the layer's own class.
 
     Returns:
         The model, and its layers and operations by name.
@@ -229,7 +232,7 @@ def rebuild(flat: Flat, edits: Mapping[str, Mapping[str, Any]]) -> tuple[keras.M
 
     def make(step: Step) -> Any:
         if step.name not in made:
-            made[step.name] = _copy_layer(step, edits.get(step.name, {}))
+            made[step.name] = _copy_layer(step, edits.get(step.name, {}), (others or {}).get(step.name))
         return made[step.name]
 
     graph = _graph(flat.model)
@@ -247,8 +250,10 @@ def rebuild(flat: Flat, edits: Mapping[str, Mapping[str, Any]]) -> tuple[keras.M
     return model, made
 
 
-def _copy_layer(step: Step, edits: Mapping[str, Any]) -> Any:
+def _copy_layer(step: Step, edits: Mapping[str, Any], other: Callable[..., Any] | None = None) -> Any:
     layer = step.layer
+    if other is not None:
+        return other(**{**layer.get_config(), **edits, "name": step.name})
     if isinstance(layer, keras.layers.Layer):
         try:
             return type(layer).from_config({**layer.get_config(), **edits, "name": step.name})

@@ -120,6 +120,13 @@ def activations_that_are_functions(x):
     return keras.activations.relu(conv(x, 6, "a"), max_value=1.5) + keras.activations.relu(conv(x, 6, "b"))
 
 
+def tokens_with_layer_normalisations(x):
+    y = layers.Reshape((36, 6))(conv(x, 6, "a"))
+    z = layers.Dense(8, activation="gelu", name="wide")(layers.LayerNormalization(name="before")(y))
+    y = y + layers.Dense(6, name="narrow")(z)
+    return layers.LayerNormalization(name="after", center=False)(y)
+
+
 def channels_and_a_vector(x):
     vector = layers.Dense(6, name="vector")(layers.GlobalAveragePooling2D()(x))
     return conv(x, 6, "a") * vector[:, None, None, :]
@@ -131,7 +138,7 @@ GRAPHS = [
     *(a_depthwise_one_that_multiplies, a_nested_model_called_twice, dense_layers_on_three_axes),
     *(constraints_and_regularisers, activations_that_are_layers, half_precision, raw_operations),
     *(a_chain_of_all_that_moves_positions, channels_and_a_vector),
-    *(noise_that_a_pixel_shares, activations_that_are_functions),
+    *(noise_that_a_pixel_shares, activations_that_are_functions, tokens_with_layer_normalisations),
 ]
 
 
@@ -194,6 +201,29 @@ def test_a_constant_does_not_go_into_a_norm_over_another_axis():
     operation = surgery.Surgery(model, {"a": [(2, None)]}, "project", statistics.collect(model, data))
     assert operation.certificate(data).exact()
     assert operation.smaller().get_layer("reader").bias is not None
+
+
+@pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`")
+@pytest.mark.parametrize("options", [{}, {"scale": False, "epsilon": 0.1}, {"center": False}, {"rms_scaling": True}])
+def test_the_reference_normalises_over_the_channels_that_stay(options):
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4,), name="x")
+    y = layers.LayerNormalization(name="norm", **options)(layers.Dense(7, name="a")(x))
+    model, rng = keras.Model(x, layers.Dense(2, name="out")(y)), np.random.default_rng(0)
+    for weight in model.get_layer("norm").weights:
+        weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    data, gone = rng.normal(size=(9, 4)).astype(np.float32), [1, 4, 5]
+    operation = surgery.Surgery(model, {"a": gone})
+    # Keras's own layer of four channels, on four of the seven columns.
+    values = np.delete(model.get_layer("a")(data).numpy(), gone, axis=1)
+    small = layers.LayerNormalization(**options)
+    small.build(values.shape)
+    small.set_weights([np.delete(weight.numpy(), gone) for weight in model.get_layer("norm").weights])
+    kernel, bias = (weight.numpy() for weight in model.get_layer("out").weights)
+    expected = small(values).numpy() @ np.delete(kernel, gone, axis=0) + bias
+    np.testing.assert_allclose(operation.reference()(data), expected, rtol=1e-4, atol=1e-5)
+    assert operation.certificate(data).sound()
+    assert not operation.certificate(data, surgery.remove(model, {"a": [0, 4, 5]})).sound()
 
 
 def test_units_that_stand_less_often_than_others_of_their_group_can_go_alone():
