@@ -38,8 +38,8 @@ class Certificate:
 
     Attributes:
         structure: the new model against the reference of the old widths, in which the removed units are masked where
-            they are read and folded as the rule says. Rounding errors alone may differ, except behind a layer
-            normalisation, which sees fewer channels.
+            they are read and folded as the rule says; a layer normalisation looks at those that stay alone. Rounding
+            errors alone may differ.
         function: the new model against the given one: what the removal cost. Removing duplicates, constants and units
             that nothing reads costs rounding errors alone.
         rounding: what rounding may change at the precision in which the layers compute, as a part of the largest value.
@@ -66,6 +66,31 @@ class Certificate:
             for name, item in found.items():
                 lines.append(f"{name:<24}{kind:<12}{item.largest:>12.3g}{item.mean:>12.3g}{item.scale:>12.3g}")
         return "\n".join(lines)
+
+
+class MaskedNormalization(keras.layers.LayerNormalization):
+    """A layer normalisation over the last axis whose mean and variance are those of some channels.
+
+    Args:
+        stays: booleans, one a channel: the channels that count.
+        config: as for `keras.layers.LayerNormalization`.
+    """
+
+    def __init__(self, stays: np.ndarray, **config: Any) -> None:
+        super().__init__(**config)
+        self._share = stays / stays.sum()
+
+    def call(self, inputs):
+        """All channels, normalised by those that count; shape and type of the inputs."""
+        x = keras.ops.cast(inputs, "float64" if self.compute_dtype == "float64" else "float32")
+        share = keras.ops.cast(self._share, x.dtype)
+        mean = keras.ops.sum(x * share, axis=-1, keepdims=True)
+        variance = keras.ops.sum(keras.ops.square(x - mean) * share, axis=-1, keepdims=True)
+        # Keras's `rms_scaling` leaves the mean in, and adds no beta.
+        x = (x if self.rms_scaling else x - mean) * keras.ops.rsqrt(variance + self.epsilon)
+        x = x if self.gamma is None else x * keras.ops.cast(self.gamma, x.dtype)
+        x = x if self.beta is None or self.rms_scaling else x + keras.ops.cast(self.beta, x.dtype)
+        return keras.ops.cast(x, self.compute_dtype)
 
 
 class _Running:

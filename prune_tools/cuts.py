@@ -44,7 +44,7 @@ def plan(graph: Graph, units: Mapping[str, Any], multiple: int = 1) -> Cuts:
         InputError: for unknown layers, channels that are not there or cannot go, blocks named in part, kept units
             that are removed, and layers that would be left empty.
     """
-    if multiple < 1:
+    if not isinstance(multiple, (int, np.integer)) or multiple < 1:
         raise InputError(f"multiple {multiple}", "a whole number of at least 1", "for example 8")
     wishes = []
     for layer, wish in units.items():
@@ -63,13 +63,17 @@ def plan(graph: Graph, units: Mapping[str, Any], multiple: int = 1) -> Cuts:
 
 def _wanted(layer: str, wish: Any, width: int) -> list[tuple[int, int | None]]:
     """(removed, kept or None) for each channel, the first mention counting."""
-    entries: Iterable[Any] = wish.tolist() if isinstance(wish, np.ndarray) else list(wish)
-    entries = list(entries)
+    if isinstance(wish, (str, bytes, Mapping)) or not isinstance(wish, Iterable):
+        raise InputError(f"{wish!r} of layer {layer!r}", "a list of unit numbers", f"for example {{{layer!r}: [0]}}")
+    entries: list[Any] = wish.tolist() if isinstance(wish, np.ndarray) else list(wish)
     if len(entries) == width and all(isinstance(entry, (bool, np.bool_)) for entry in entries):
         entries = np.flatnonzero(entries).tolist()
     found: dict[int, int | None] = {}
     for entry in entries:
-        removed, kept = entry if isinstance(entry, (tuple, list)) else (entry, None)
+        pair = tuple(entry) if isinstance(entry, (tuple, list)) else (entry, None)
+        if len(pair) != 2:
+            raise InputError(f"{entry!r} of layer {layer!r}", "a number or a (removed, kept) pair", "correct it")
+        removed, kept = pair
         for number in (removed, removed if kept is None else kept):
             whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
             if not whole or not 0 <= number < width:

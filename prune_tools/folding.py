@@ -89,6 +89,8 @@ class Folding:
         constant = np.zeros(kernel.shape[-1])
         for places in columns:
             gone = [unit for unit in removed if places[unit] >= 0]
+            if not gone:  # the removed units stand here less often than others of the group
+                continue
             here = kept[places[kept] >= 0]
             rows = kernel[..., places[gone], :]
             constant += read.share * np.tensordot(shift[gone], rows.reshape(-1, *rows.shape[-2:]).sum(axis=0), 1)

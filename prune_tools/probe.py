@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from prune_tools.graph import Graph, Site
+from run_tools.errors import InputError
 
 
 class _Sums:
@@ -130,14 +131,26 @@ class Probe(keras.Model):
             total.reset()
 
     def add(self, inputs: Any) -> None:
-        """Adds a batch; an InputError where it does not fit the model."""
-        returned = keras.tree.flatten(self.predict_on_batch(self._flat.arrange(inputs)))
+        """Adds a batch; an InputError where it does not fit the model or is not finite."""
+        given = self._flat.arrange(inputs)
+        for part in given:
+            # A compiled ReLU may turn NaN into 0, so that the sums would not tell.
+            if not finite(part):
+                raise InputError("inputs that are not finite numbers", "finite ones", "clean the data")
+        returned = keras.tree.flatten(self.predict_on_batch(given))
         for total, one in zip(self._totals, returned, strict=True):
             total.outside(np.asarray(one))
 
     def arrays(self) -> list[tuple[np.ndarray, np.ndarray, int]]:
         """Sums of products, sums and number of patterns since the last reset, place by place."""
         return [total.arrays() for total in self._totals]
+
+
+def finite(array: Any) -> bool:
+    """Whether an array, a tensor or a variable holds no NaN and no infinity; whole numbers and texts never do."""
+    if "float" not in str(array.dtype):
+        return True
+    return bool(np.isfinite(keras.ops.convert_to_numpy(array).astype(np.float32, copy=False)).all())
 
 
 def _units(rows: Any, columns: np.ndarray) -> Any:

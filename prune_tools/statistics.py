@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from prune_tools.graph import Graph, Group
-from prune_tools.probe import Probe
+from prune_tools.probe import Probe, finite
 from run_tools.errors import InputError, unknown_name
 
 
@@ -127,7 +127,7 @@ def collect(
         `{"layer name": Gram}`, taken after batch normalisation, activation, pooling and additions.
 
     Raises:
-        InputError: if there is no data, or an output is not a finite number.
+        InputError: if there is no data, or an input, a weight or an output is not a finite number.
     """
     return Collector(Graph(model), positions, average).collect(data, batch_size)
 
@@ -155,11 +155,19 @@ class Collector:
 
     def collect(self, data: Any, batch_size: int = 32) -> Statistics:
         """The statistics with the weights that the model has now; see the function `collect`."""
+        _check_weights(self._probe.source)
         self._probe.reset()
         for batch in batches(data, batch_size):
             self._probe.add(batch)
         grams = {key: Gram(*arrays) for key, arrays in zip(self._keys, self._probe.arrays(), strict=True)}
         return _result(self._groups, grams)
+
+
+def _check_weights(model: keras.Model) -> None:
+    for weight in model.weights:
+        if not finite(weight):
+            told = f"weights {weight.path!r} that are not finite numbers"
+            raise InputError(told, "finite ones", "look where training diverged")
 
 
 def _result(groups: list[Group], sums: Mapping[tuple[str, int, int], Gram]) -> Statistics:
@@ -196,6 +204,8 @@ def batches(data: Any, batch_size: int = 32) -> Iterator[Any]:
     Raises:
         InputError: if the data are of no such kind.
     """
+    if batch_size < 1:
+        raise InputError(f"batch_size {batch_size}", "at least 1", "give a larger number")
     if hasattr(data, "shape") or isinstance(data, dict) or (isinstance(data, list) and hasattr(_first(data), "shape")):
         size = len(keras.tree.flatten(data)[0])
         for start in range(0, size, batch_size):

@@ -5,6 +5,7 @@ The given model is never touched. The new one keeps the layer names and is not c
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 
 from prune_tools import merge as rules
-from prune_tools.certificate import Certificate, certify
+from prune_tools.certificate import Certificate, MaskedNormalization, certify
 from prune_tools.cuts import Cuts, plan
 from prune_tools.folding import Folding
 from prune_tools.graph import Graph
@@ -103,8 +104,18 @@ class Surgery:
         return own
 
     def reference(self) -> keras.Model:
-        """A model of the old widths that must give the new one's outputs: removed units are read with weights 0."""
-        return self._clone(lambda channels: np.ones(len(channels), bool))
+        """A model of the old widths that must give the new one's outputs: removed units are read with weights 0.
+
+        A layer normalisation looks at the channels that stay alone.
+        """
+        norms: dict[str, Callable[..., Any]] = {}
+        for step in self.graph.flat.steps:
+            channels = self.graph.tensor_channels(step.inputs[0]) if step.inputs else None
+            if isinstance(step.layer, keras.layers.LayerNormalization) and channels is not None:
+                stays = self._stays(channels)
+                if not stays.all():
+                    norms[step.name] = functools.partial(MaskedNormalization, stays)
+        return self._clone(lambda channels: np.ones(len(channels), bool), norms)
 
     def certificate(self, data: Any, smaller: keras.Model | None = None, batch_size: int = 32) -> Certificate:
         """Compares the new model with the reference and with the given one on data.
@@ -120,14 +131,16 @@ class Surgery:
     def _stays(self, channels: np.ndarray) -> np.ndarray:
         return self.cuts.stays(self.graph, channels)
 
-    def _clone(self, stays: Callable[[np.ndarray], np.ndarray]) -> keras.Model:
+    def _clone(
+        self, stays: Callable[[np.ndarray], np.ndarray], others: Mapping[str, Callable[..., Any]] | None = None
+    ) -> keras.Model:
         edits: dict[str, dict[str, Any]] = {name: {"use_bias": True} for name in self._folding.new_biases}
         for name, notes in self.graph.notes.items():
             for key, (channels, value) in notes.edits.items():
                 left = stays(channels)
                 if not left.all():
                     edits.setdefault(name, {})[key] = value(left)
-        model, layers = rebuild(self.graph.flat, edits)
+        model, layers = rebuild(self.graph.flat, edits, others)
         for step in {step.name: step for step in self.graph.flat.steps}.values():
             self._fill(step.name, step.layer, layers[step.name], stays)
         return model

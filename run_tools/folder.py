@@ -121,6 +121,18 @@ class RunFolder:
                 "give the same options or another --out",
             )
 
+    def renew(self, config: Any, changed: tuple[str, ...]) -> None:
+        """Writes down what a run is gone on with.
+
+        Args:
+            config: as `create` took it.
+            changed: fields that may differ, as its `ignore`. All others stay as they are written: a path that means the
+                same file from today's working folder need not do so from tomorrow's.
+        """
+        known = configs.read_yaml(self.path("config.yaml"))
+        kept = {key: value for key, value in known.items() if key not in changed}
+        configs.dump(configs.from_mapping(type(config), configs.to_dict(config) | kept), self.path("config.yaml"))
+
     def log(self, values: Mapping[str, Any]) -> None:
         """Adds one line to `metrics.jsonl`.
 

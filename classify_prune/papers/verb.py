@@ -41,7 +41,7 @@ def paper(options: Any) -> dict[str, Any]:
     new = not out.exists()
     try:
         with RunFolder(out).create(options, ignore=MAY_CHANGE) as folder:
-            configs.dump(options, folder.path("config.yaml"))
+            folder.renew(options, MAY_CHANGE)
             return _run(options, folder)
     except InputError:
         if new:

@@ -16,7 +16,6 @@ from classify_prune.verbs import check_inputs
 from data_tools.tables import grid
 from prune_tools import distinctiveness, masks, surgery
 from prune_tools.statistics import Statistics
-from run_tools import config as configs
 from run_tools import files
 from run_tools.errors import InputError
 from run_tools.files import sha256
@@ -42,7 +41,7 @@ def prune(options: PruneConfig) -> dict[str, Any]:
     subject = Subject(options)
     with RunFolder(options.out).create(options, ignore=MAY_CHANGE) as folder:
         subject.check_same(folder)
-        configs.dump(options, folder.path("config.yaml"))
+        folder.renew(options, MAY_CHANGE)
         result: dict[str, Any] = {
             "out": str(options.out),
             "method": options.method,

@@ -75,8 +75,9 @@ class Ranking:
             raise InputError(f"score={score!r} without statistics", "statistics of the model on data", fix)
         if score in TAUGHT and data is None:
             raise InputError(f"score={score!r} without data", "inputs and targets", "give data=(inputs, targets)")
-        if multiple < 1 or not 0 <= floor <= 1:
-            raise InputError(f"multiple {multiple}, floor {floor}", "multiple at least 1, floor in 0–1", "correct it")
+        if not isinstance(multiple, (int, np.integer)) or multiple < 1 or not 0 <= floor <= 1:
+            expected = "a whole multiple of at least 1, floor in 0–1"
+            raise InputError(f"multiple {multiple}, floor {floor}", expected, "correct it")
         self.score = score
         self.graph = Graph(model)
         self._groups = _chosen(self.graph, layers, exclude)

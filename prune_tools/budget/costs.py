@@ -28,7 +28,8 @@ class Costs:
     Attributes:
         counts: channels left on each cut axis, float64, shape (weights, axes); 1 where a weight has fewer axes.
         factors: {"parameters": …, "macs": …}, each of shape (weights,).
-        rest: {"parameters": …, "macs": …}, what no cut changes.
+        rest: {"parameters": …, "macs": …}, what no cut changes; without layers that no output needs, which surgery
+            leaves out.
 
     Raises:
         InputError: as `cost.macs`.
@@ -65,9 +66,11 @@ class Costs:
                     self._lost[int(block)].append((row, axis, int(number)))
         fixed = np.array(sizes, float) / self.counts.prod(axis=1)
         self.factors = {"parameters": fixed, "macs": fixed * np.array(times, float)}
+        live = {id(weight) for layer in layers.values() for weight in getattr(layer, "weights", [])}
+        unread = {id(weight) for layer in graph.flat.unread for weight in getattr(layer, "weights", [])} - live
         total = {
-            "parameters": sum(map(_size, model.weights)),
-            "macs": sum(count for _, count in kernels),
+            "parameters": sum(_size(weight) for weight in model.weights if id(weight) not in unread),
+            "macs": sum(count for kernel, count in kernels if id(kernel.variable) not in unread),
         }
         self.rest = {kind: total[kind] - float(self.sums(kind, self.counts)) for kind in total}
 

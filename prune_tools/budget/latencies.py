@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import platform
 import statistics
 import time
@@ -38,6 +39,9 @@ class Latencies:
         grids: milliseconds, shape (calls, parts read, parts made), at `parts`.
         parts: rising, the last one 1.
         machine: where they were measured.
+
+    Raises:
+        InputError: for grids of another shape or with what is no time, and parts that do not rise to 1.
     """
 
     def __init__(
@@ -45,6 +49,17 @@ class Latencies:
     ) -> None:
         self.layers, self.parts, self.machine = list(layers), np.asarray(parts, float), machine
         grids = np.asarray(grids, float)
+        wanted = (len(self.layers), len(self.parts), len(self.parts))
+        if len(self.parts) < 2 or not (np.diff(self.parts) > 0).all() or self.parts[0] <= 0 or self.parts[-1] != 1:
+            raise InputError(
+                f"parts {self.parts.tolist()}", "two or more that rise from above 0 to 1", "mend the table"
+            )
+        if grids.shape != wanted or not (np.isfinite(grids) & (grids >= 0)).all():
+            raise InputError(
+                f"latencies of shape {grids.shape}, least {grids.min(initial=np.inf):g}",
+                f"milliseconds of at least 0, shape {wanted}: one a layer and width",
+                "measure them again",
+            )
         # More channels never take less; where they seem to, that is noise or a width that suits the machine ill.
         self.grids = np.maximum.accumulate(np.maximum.accumulate(grids, axis=1), axis=2)
 
@@ -69,7 +84,7 @@ class Latencies:
         Raises:
             InputError: for sizes that are not known.
         """
-        known: dict[str, dict[str, float]] = read_json(cache) if cache and Path(cache).exists() else {}
+        known: dict[str, dict[str, float]] = _cached(cache) if cache and Path(cache).exists() else {}
         machine = machine_name()
         own = known.setdefault(machine, {})
         ready = len(own)
@@ -151,6 +166,18 @@ def machine_name() -> str:
         lines = info.read_text(encoding="utf-8", errors="replace").splitlines()
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     return f"{model}, {latency.processors()} processors, Keras {keras.__version__} on {keras.backend.backend()}"
+
+
+def _cached(path: str | Path) -> dict[str, dict[str, float]]:
+    known = read_json(path)
+    tables = known.values() if isinstance(known, dict) else [None]
+    if not all(isinstance(own, dict) and all(_time(value) for value in own.values()) for own in tables):
+        raise InputError(f"{path}, which is no table of latencies", "machine → layer → milliseconds", "delete it")
+    return known
+
+
+def _time(value: Any) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < math.inf
 
 
 def _listed(shape: Sequence[Any]) -> list[Sequence[Any]]:

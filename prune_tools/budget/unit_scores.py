@@ -9,6 +9,7 @@ from prune_tools.budget.backward import Errors
 from prune_tools.budget.curves import Curve
 from prune_tools.distinctiveness import angles
 from prune_tools.graph import Graph, Group
+from run_tools.errors import InputError
 
 
 def static(group: Group, values: np.ndarray) -> Curve:
@@ -16,8 +17,17 @@ def static(group: Group, values: np.ndarray) -> Curve:
 
     Args:
         group: of the units.
-        values: one a unit, finite, shape (units,).
+        values: one a unit, shape (units,).
+
+    Raises:
+        InputError: for values that are not finite, by which nothing can be ranked.
     """
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"scores of {group.name!r} that are not finite numbers",
+            "finite weights and losses",
+            "check the data and the model's weights",
+        )
     blocks = np.array(list(dict.fromkeys(group.blocks[group.removable].tolist())), dtype=np.int64)
     means = np.array([values[group.blocks == block].mean() for block in blocks])
     order = np.argsort(means, kind="stable")

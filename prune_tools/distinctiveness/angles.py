@@ -26,7 +26,7 @@ def angles(gram: np.ndarray, sums: np.ndarray, count: int, centre: str = "mean")
         output is (nearly) constant, diagonal included.
 
     Raises:
-        InputError: if `gram` is not square, `sums` does not match it or the centre is unknown.
+        InputError: if `gram` is not square, `sums` does not match it, either is not finite or the centre is unknown.
 
     Source: Gedeon & Harris (1991), section 2; paper 001, equations 1 and 2.
     """
@@ -37,6 +37,8 @@ def angles(gram: np.ndarray, sums: np.ndarray, count: int, centre: str = "mean")
             "shapes (n, n) and (n,) and at least one pattern",
             "give the fields of one Gram",
         )
+    if not (np.isfinite(gram).all() and np.isfinite(sums).all()):  # NaN would pass for constant units
+        raise InputError("sums that are not finite numbers", "finite ones", "check the inputs and the model's weights")
     products = _centred(gram, sums, count, centre)
     still = _still(np.diag(gram), sums, count)
     size = np.sqrt(np.where(still, 1.0, np.diag(products)))

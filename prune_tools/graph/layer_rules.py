@@ -108,8 +108,9 @@ def _separable(call: Call):
     def depthwise(inputs):
         """What the pointwise kernel reads is no tensor of the graph."""
         strides = layer.strides if layer.rank > 1 else layer.strides[0]
-        kernel = layer.depthwise_kernel
-        return keras.ops.depthwise_conv(inputs, kernel, strides, layer.padding, dilation_rate=layer.dilation_rate)
+        # The layer's own autocast does not reach here, where half precision keeps its weights in float32.
+        inputs, kernel = (keras.ops.cast(part, layer.compute_dtype) for part in (inputs, layer.depthwise_kernel))
+        return keras.ops.depthwise_conv(inputs, kernel, strides, layer.padding, "channels_last", layer.dilation_rate)
 
     call.reads("pointwise_kernel", spread, view=depthwise)
     return units

@@ -39,7 +39,10 @@ class Step:
 
 @dataclass
 class Flat:
-    """A model's calls in an order in which they can be made; tensors are numbered."""
+    """A model's calls in an order in which they can be made; tensors are numbered.
+
+    `unread` are the layers of nested models that no output needs: they are among no steps, and not in a rebuilt model.
+    """
 
     model: keras.Model
     steps: list[Step] = field(default_factory=list)
@@ -47,6 +50,7 @@ class Flat:
     outputs: tuple[int, ...] = ()
     shapes: list[tuple[int | None, ...]] = field(default_factory=list)
     names: dict[int, str] = field(default_factory=dict)
+    unread: list[Any] = field(default_factory=list)
 
     def new_tensor(self, tensor: Any) -> int:
         """Numbers one more tensor."""
@@ -85,6 +89,9 @@ class Flat:
         Args:
             inputs: an array, a list, or a dict by the names of the inputs, of which others are left out.
 
+        Returns:
+            One array or tensor an input, of the input's type where it has another one, as calling the model makes it.
+
         Raises:
             InputError: if they do not fit the model's inputs or each other.
         """
@@ -97,12 +104,14 @@ class Flat:
             named = [
                 f"{key} of (batch, {', '.join(map(str, own[1:]))})" for key, own in zip(keys, wanted, strict=False)
             ]
+            told = ", ".join(map(str, shapes[:8])) + f" and {len(shapes) - 8} more" * (len(shapes) > 8)
             raise InputError(
-                f"inputs of shapes {', '.join(map(str, shapes)) or 'none'}",
+                f"inputs of shapes {told or 'none'}",
                 f"those of model {self.model.name!r}: {', '.join(named)}",
                 "give all inputs, equally many of each, in a dict by their names or in the model's order",
             )
-        return leaves
+        types = [tensor.dtype for tensor in _graph(self.model).inputs]
+        return [_typed(leaf, wanted) for leaf, wanted in zip(leaves, types, strict=True)]
 
     def pack(self, outputs: Sequence[Any]) -> Any:
         """Outputs, in their order, in the structure in which the model returns them."""
@@ -123,6 +132,12 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     )
 
 
+def _typed(leaf: Any, wanted: str) -> Any:
+    if wanted == "string" or (hasattr(leaf, "dtype") and keras.backend.standardize_dtype(leaf.dtype) == wanted):
+        return leaf
+    return keras.ops.cast(leaf, wanted)
+
+
 def flatten(model: keras.Model) -> Flat:
     """Lists the calls of a functional or sequential model.
 
@@ -135,7 +150,20 @@ def flatten(model: keras.Model) -> Flat:
     flat.names = {id(operation): operation.name for operation in graph.operations if not _has_graph(operation)}
     flat.inputs = tuple(flat.new_tensor(tensor) for tensor in graph.inputs)
     flat.outputs = _expand(flat, graph, flat.inputs, None, None)
+    _leave_out_unread(flat)
     return flat
+
+
+def _leave_out_unread(flat: Flat) -> None:
+    """A nested model may have outputs that nobody takes; what only they need is no part of the function."""
+    needed, steps = set(flat.outputs), []
+    for step in reversed(flat.steps):
+        if needed & set(step.outputs):
+            steps.append(step)
+            needed.update(step.inputs)
+    live = {id(step.layer) for step in steps}
+    flat.unread = list({id(step.layer): step.layer for step in flat.steps if id(step.layer) not in live}.values())
+    flat.steps = steps[::-1]
 
 
 def _has_graph(layer: Any) -> bool:
@@ -177,19 +205,25 @@ def _call(flat: Flat, node: Any, known: dict[int, int], owner: str | None, train
                 "call it with a list",
             )
         asked = node.arguments.kwargs.get("training")
-        return _expand(flat, inner, inputs, layer.name, training if asked is None else asked)
+        made = _expand(flat, inner, inputs, layer.name, training if asked is None else asked)
+        for number, tensor in zip(made, node.outputs, strict=True):
+            flat.shapes[number] = tuple(tensor.shape)  # the call may know sizes that the nested model leaves open
+        return made
     binding = {id(tensor): known[id(tensor)] for tensor in node.input_tensors}
     outputs = tuple(flat.new_tensor(tensor) for tensor in node.outputs)
     flat.steps.append(Step(layer, flat.name(layer, owner), node.arguments, binding, inputs, outputs, training))
     return outputs
 
 
-def rebuild(flat: Flat, edits: Mapping[str, Mapping[str, Any]]) -> tuple[keras.Model, dict[str, Any]]:
+def rebuild(
+    flat: Flat, edits: Mapping[str, Mapping[str, Any]], others: Mapping[str, Callable[..., Any]] | None = None
+) -> tuple[keras.Model, dict[str, Any]]:
     """A plain functional model of new layers, without the weights.
 
     Args:
         flat: the model's calls.
         edits: layer name → entries of its config that change.
+        others: layer name → what makes another layer of its config, instead of the layer's own class.
 
     Returns:
         The model, and its layers and operations by name.
@@ -198,7 +232,7 @@ def rebuild(flat: Flat, edits: Mapping[str, Mapping[str, Any]]) -> tuple[keras.M
 
     def make(step: Step) -> Any:
         if step.name not in made:
-            made[step.name] = _copy_layer(step, edits.get(step.name, {}))
+            made[step.name] = _copy_layer(step, edits.get(step.name, {}), (others or {}).get(step.name))
         return made[step.name]
 
     graph = _graph(flat.model)
@@ -216,8 +250,10 @@ def rebuild(flat: Flat, edits: Mapping[str, Mapping[str, Any]]) -> tuple[keras.M
     return model, made
 
 
-def _copy_layer(step: Step, edits: Mapping[str, Any]) -> Any:
+def _copy_layer(step: Step, edits: Mapping[str, Any], other: Callable[..., Any] | None = None) -> Any:
     layer = step.layer
+    if other is not None:
+        return other(**{**layer.get_config(), **edits, "name": step.name})
     if isinstance(layer, keras.layers.Layer):
         try:
             return type(layer).from_config({**layer.get_config(), **edits, "name": step.name})

@@ -289,6 +289,14 @@ def test_l1_and_weight_similarity_by_hand():
     assert removals.table() == [{"group": "a", "before": 4, "after": 2, "score": pytest.approx(45)}]
 
 
+@pytest.mark.parametrize("score", ["l1", "weight_similarity", "badness"])
+def test_weights_that_are_not_numbers_rank_nothing(score):
+    model = dense_stack([[1, 2], [np.nan, 0], [2, -2]])
+    model.compile(loss="mse")
+    with pytest.raises(InputError, match="not finite"):
+        budget.choose(model, score=score, keep=0.7, data=(rows(4, 2), rows(4, 1)))
+
+
 def test_a_unit_that_is_dear_stays_while_one_of_another_layer_that_is_cheap_goes():
     keras.utils.set_random_seed(0)
     model = keras.Sequential(

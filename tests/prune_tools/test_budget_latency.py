@@ -183,3 +183,29 @@ def test_a_table_of_another_model_and_an_unknown_size_are_told():
         budget.choose(model, score="l1", milliseconds=1)
     found = Latencies.measured(Graph(model), (6, 6, 3), calls=1, parts=(0.5, 1))
     assert found.layers[0] == "a"
+
+
+@pytest.mark.parametrize(
+    ("grids", "parts", "told"),
+    [
+        (np.ones((3, 2, 2)), [0.25, 0.5, 1], r"shape \(3, 2, 2\).* shape \(3, 3, 3\)"),  # a width is missing
+        (np.ones((2, 2, 2)), [0.5, 1], r"shape \(3, 2, 2\)"),
+        (np.full((3, 2, 2), np.nan), [0.5, 1], "of at least 0"),
+        (-np.ones((3, 2, 2)), [0.5, 1], "least -1"),
+        (np.ones((3, 2, 2)), [1, 0.5], "rise"),
+        (np.ones((3, 2, 2)), [0.25, 0.5], "to 1"),
+        (np.ones((3, 1, 1)), [1], "two or more"),
+    ],
+)
+def test_tables_with_holes_are_told(grids, parts, told):
+    with pytest.raises(InputError, match=told):
+        Latencies(NAMES, grids, parts)
+
+
+@pytest.mark.parametrize("text", ["[]", '{"a": 3}', '{"a": {"b": "fast"}}', '{"a": {"b": NaN}}'])
+def test_a_file_that_is_no_table_is_told_and_left_alone(tmp_path, text):
+    path = tmp_path / "latencies.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match="no table of latencies"):
+        Latencies.measured(Graph(network()), cache=path, calls=1, parts=(0.5, 1))
+    assert path.read_text() == text

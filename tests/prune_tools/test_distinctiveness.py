@@ -197,6 +197,12 @@ def test_a_model_is_pruned_in_one_call():
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(one), keras.ops.convert_to_numpy(other))
 
 
+def test_sums_that_are_not_finite_are_no_constant_units():
+    for gram in (np.full((2, 2), np.nan), np.diag([np.inf, 1.0])):
+        with pytest.raises(InputError, match="not finite"):
+            angles(gram, np.ones(2), 3)
+
+
 def test_bad_wishes_for_a_model_are_one_line():
     model, x = network(), np.zeros((4, 6), np.float32)
     for options, told in [

@@ -188,7 +188,7 @@ def test_an_activation_may_be_called_as_a_function(name):
 def test_a_batch_is_put_in_the_models_order():
     a, b = keras.Input((3,), name="a"), keras.Input((None, 3), name="b")
     y = layers.Dense(2)(layers.Concatenate()([a, layers.GlobalMaxPooling1D()(b)]))
-    one, two = np.zeros((5, 3)), np.zeros((5, 7, 3))
+    one, two = np.zeros((5, 3), np.float32), np.zeros((5, 7, 3), np.float32)
     flat = Graph(keras.Model([b, a], y)).flat
     for given in ([two, one], (two, one), {"a": one, "b": two}, {"b": two, "c": 0, "a": one}):
         assert [part.shape for part in flat.arrange(given)] == [(5, 7, 3), (5, 3)]

@@ -200,16 +200,22 @@ def test_data_that_break_off_leave_nothing_behind(dense):
     same(collector.collect(x)["hidden"], inner(dense, "relu", x))
 
 
-def test_a_separable_reader_is_measured_before_its_pointwise_kernel():
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16", "mixed_bfloat16"])
+def test_a_separable_reader_is_measured_before_its_pointwise_kernel(policy):
     keras.utils.set_random_seed(0)
     x = keras.Input((6, 6, 2))
     y = layers.Conv2D(4, 1, name="conv")(x)
-    model = keras.Model(x, layers.SeparableConv2D(3, 3, name="sep")(y))
+    model = keras.Model(x, layers.SeparableConv2D(3, 3, name="sep", dtype=policy)(y))
     data = rows(3, 6, 6, 2)
     layer = model.get_layer("sep")
     deep = keras.ops.depthwise_conv(model.get_layer("conv")(data), layer.depthwise_kernel)
     values = keras.ops.convert_to_numpy(deep).reshape(-1, 4).astype(np.float64)
-    same(statistics.collect(model, data)["conv"], values)
+    found = statistics.collect(model, data)["conv"]
+    if policy == "float32":
+        same(found, values)
+    else:  # a part of the largest entry; float16 has ten bits, bfloat16 seven
+        size = np.abs(values.T @ values).max() * {"mixed_float16": 2**-8, "mixed_bfloat16": 2**-5}[policy]
+        np.testing.assert_allclose(found.gram, values.T @ values, rtol=0, atol=size)
 
 
 class Sequence(keras.utils.PyDataset):
@@ -271,6 +277,35 @@ def test_bad_data_are_one_line(dense):
             statistics.collect(dense, data)
     with pytest.raises(InputError, match="positions 0"):
         statistics.collect(dense, rows(2, 4), positions=0)
+    with pytest.raises(InputError, match="batch_size 0"):
+        statistics.collect(dense, rows(2, 4), batch_size=0)
+    with pytest.raises(InputError, match="and 4 more; expected those of model"):
+        statistics.collect(dense, [[1.0] * 12])
+
+
+def test_nan_that_a_compiled_relu_swallows_is_told(dense):
+    x = rows(4, 4)
+    x[1, 2] = np.nan
+    with pytest.raises(InputError, match="inputs that are not finite"):
+        statistics.collect(dense, x)
+    model = keras.models.clone_model(dense)
+    kernel, bias = (weight.numpy() for weight in model.get_layer("hidden").weights)
+    kernel[0, 0] = np.inf
+    model.get_layer("hidden").set_weights([kernel, bias])
+    with pytest.raises(InputError, match="hidden/kernel' that are not finite"):
+        statistics.collect(model, rows(4, 4))
+
+
+def test_inputs_are_made_the_models_type():
+    keras.utils.set_random_seed(0)
+    x = keras.Input((6, 6, 3))
+    y = layers.Conv2D(4, 3, padding="same", name="a")(x)
+    y = keras.ops.concatenate([y, x / 255], axis=-1)  # raw operations cast nothing
+    model = keras.Model(x, layers.Conv2D(2, 1)(y))
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 6, 3), dtype=np.uint8)
+    expected = statistics.collect(model, pixels.astype(np.float32))["a"]
+    for data in (pixels, pixels.astype(np.float64), [pixels]):
+        np.testing.assert_array_equal(statistics.collect(model, data)["a"].gram, expected.gram)
 
 
 def test_the_model_is_left_as_it_is(dense):

@@ -181,6 +181,11 @@ def test_rounding_counts_what_all_layers_of_a_group_were_asked_for():
         ({"stem": [(0, 1), (2, 0)]}, {"merge": "outgoing"}, "merged into 0, which is removed"),
         ({"stem": [0], "last": [(1, 0)]}, {"merge": "outgoing"}, "a unit of the same group, 'stem', that is still"),
         ({"stem": [0]}, {"multiple": 0}, "multiple 0"),
+        ({"stem": [0]}, {"multiple": 2.5}, "multiple 2.5"),
+        ({"stem": 3}, {}, "received 3 of layer 'stem'; expected a list of unit numbers"),
+        ({"stem": None}, {}, "received None of layer 'stem'"),
+        ({"stem": "12"}, {}, "received '12' of layer 'stem'"),
+        ({"stem": [(1, 2, 3)]}, {}, r"received \(1, 2, 3\) of layer 'stem'; expected a number or a"),
         ({"stem": [0]}, {"ridge": -1.0}, "ridge -1"),
     ],
 )

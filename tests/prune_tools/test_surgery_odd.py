@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from prune_tools import cost, masks, merge, statistics, surgery
+from prune_tools import budget, cost, masks, merge, statistics, surgery
 from prune_tools.graph import Graph
 from run_tools.errors import InputError
 
@@ -120,6 +120,13 @@ def activations_that_are_functions(x):
     return keras.activations.relu(conv(x, 6, "a"), max_value=1.5) + keras.activations.relu(conv(x, 6, "b"))
 
 
+def tokens_with_layer_normalisations(x):
+    y = layers.Reshape((36, 6))(conv(x, 6, "a"))
+    z = layers.Dense(8, activation="gelu", name="wide")(layers.LayerNormalization(name="before")(y))
+    y = y + layers.Dense(6, name="narrow")(z)
+    return layers.LayerNormalization(name="after", center=False)(y)
+
+
 def channels_and_a_vector(x):
     vector = layers.Dense(6, name="vector")(layers.GlobalAveragePooling2D()(x))
     return conv(x, 6, "a") * vector[:, None, None, :]
@@ -131,7 +138,7 @@ GRAPHS = [
     *(a_depthwise_one_that_multiplies, a_nested_model_called_twice, dense_layers_on_three_axes),
     *(constraints_and_regularisers, activations_that_are_layers, half_precision, raw_operations),
     *(a_chain_of_all_that_moves_positions, channels_and_a_vector),
-    *(noise_that_a_pixel_shares, activations_that_are_functions),
+    *(noise_that_a_pixel_shares, activations_that_are_functions, tokens_with_layer_normalisations),
 ]
 
 
@@ -194,6 +201,73 @@ def test_a_constant_does_not_go_into_a_norm_over_another_axis():
     operation = surgery.Surgery(model, {"a": [(2, None)]}, "project", statistics.collect(model, data))
     assert operation.certificate(data).exact()
     assert operation.smaller().get_layer("reader").bias is not None
+
+
+@pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`")
+@pytest.mark.parametrize("options", [{}, {"scale": False, "epsilon": 0.1}, {"center": False}, {"rms_scaling": True}])
+def test_the_reference_normalises_over_the_channels_that_stay(options):
+    keras.utils.set_random_seed(0)
+    x = keras.Input((4,), name="x")
+    y = layers.LayerNormalization(name="norm", **options)(layers.Dense(7, name="a")(x))
+    model, rng = keras.Model(x, layers.Dense(2, name="out")(y)), np.random.default_rng(0)
+    for weight in model.get_layer("norm").weights:
+        weight.assign(rng.uniform(0.5, 1.5, weight.shape))
+    data, gone = rng.normal(size=(9, 4)).astype(np.float32), [1, 4, 5]
+    operation = surgery.Surgery(model, {"a": gone})
+    # Keras's own layer of four channels, on four of the seven columns.
+    values = np.delete(model.get_layer("a")(data).numpy(), gone, axis=1)
+    small = layers.LayerNormalization(**options)
+    small.build(values.shape)
+    small.set_weights([np.delete(weight.numpy(), gone) for weight in model.get_layer("norm").weights])
+    kernel, bias = (weight.numpy() for weight in model.get_layer("out").weights)
+    expected = small(values).numpy() @ np.delete(kernel, gone, axis=0) + bias
+    np.testing.assert_allclose(operation.reference()(data), expected, rtol=1e-4, atol=1e-5)
+    assert operation.certificate(data).sound()
+    assert not operation.certificate(data, surgery.remove(model, {"a": [0, 4, 5]})).sound()
+
+
+def test_units_that_stand_less_often_than_others_of_their_group_can_go_alone():
+    x = image()
+    a, b = conv(x, 2, "a"), conv(x, 2, "b")
+    both = layers.Concatenate()([a, b, a])  # units 0, 1 | 2, 3 | 0, 1
+    model, data = keras.Model(x, out(both + conv(x, 6, "wide"))), np.ones((2, 6, 6, 3), np.float32)
+    smaller = surgery.remove(model, {"wide": [2]})
+    kernel = model.get_layer("out").kernel.numpy().reshape(36, 6, 2)
+    rows = np.delete(kernel, 2, axis=1).reshape(-1, 2)
+    np.testing.assert_array_equal(smaller.get_layer("out").kernel.numpy(), rows)
+    assert surgery.Surgery(model, {"wide": [2]}, "project", statistics.collect(model, data)).certificate(data).sound()
+
+
+def test_what_no_output_needs_is_left_out_and_costs_nothing():
+    inside = keras.Input((6, 6, 4))
+    inner = conv(inside, 5, "inner")
+    two = keras.Model(inside, [conv(inner, 3, "taken", 1), conv(inner, 7, "left", 1)], name="two")
+    x = image()
+    model = keras.Model(x, out(two(conv(x, 4, "a"))[0]))
+    data = np.random.default_rng(0).normal(size=(3, 6, 6, 3)).astype(np.float32)
+    assert [reader.layer for reader in Graph(model).group("inner").readers] == ["taken"]
+    with pytest.raises(InputError, match="unknown layer 'left'"):
+        surgery.remove(model, {"left": [0]})
+    plain = surgery.remove(model, {})
+    np.testing.assert_allclose(plain(data), model(data), atol=1e-6)
+    ranking = budget.Ranking(model, statistics.collect(model, data), "residual")
+    full, removals = ranking.choose(macs=10**9), ranking.choose(keep=0.5)
+    for units, told in (({}, full.reached), (removals, removals.reached)):
+        counted = cost.summary(surgery.remove(model, units))
+        assert told == {kind: counted[kind] for kind in ("parameters", "macs")}
+    assert removals.reached["macs"] <= 0.5 * full.reached["macs"]
+
+
+def test_a_nested_model_of_open_size_may_be_flattened():
+    inside = keras.Input((None, None, 4))
+    x = image()
+    y = keras.Model(inside, conv(inside, 5, "head"), name="inner")(conv(x, 4, "a"))
+    model, data = keras.Model(x, out(y)), np.ones((2, 6, 6, 3), np.float32)
+    smaller = surgery.remove(model, {"head": [1, 3]})
+    kernel = model.get_layer("out").kernel.numpy().reshape(36, 5, 2)
+    rows = np.delete(kernel, [1, 3], axis=1).reshape(-1, 2)
+    np.testing.assert_array_equal(smaller.get_layer("out").kernel.numpy(), rows)
+    assert surgery.Surgery(model, {"head": [1]}).certificate(data).sound()
 
 
 def test_incoming_refuses_units_that_are_made_unequally_often():

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from run_tools import lock
-from run_tools.config import option
+from run_tools.config import load, option
 from run_tools.errors import InputError
 from run_tools.folder import RunFolder, environment, git_revision
 
@@ -126,6 +126,13 @@ def test_a_file_is_the_same_however_its_path_is_written(tmp_path: Path, monkeypa
         RunFolder("one").create(Reads(data=tmp_path / "c.h5", several=relative.several, prune=relative.prune))
     with pytest.raises(InputError, match=r"\(prune: .*m\.npz.* there, .*n\.npz.* now\)"):
         RunFolder("one").create(Reads(data=Path("a.h5"), several=relative.several, prune=Masked(Path("n.npz"))))
+    # Nor does what may change bring the others' new words along.
+    with RunFolder("one").create(Reads(data=tmp_path / "a.h5", several=(Path("c"),), prune=absolute.prune),
+                                 ignore=("several",)) as folder:  # fmt: skip
+        folder.renew(Reads(data=tmp_path / "a.h5", several=(Path("c"),), prune=absolute.prune), ("several",))
+        assert load(Reads, folder.path("config.yaml")) == Reads(
+            data=Path("a.h5"), several=(Path("c"),), prune=Masked(Path("m.npz"))
+        )
     # From elsewhere the same words mean another file, which only a digest can tell; an absolute path is itself.
     monkeypatch.chdir("sub")
     RunFolder("../other").create(Reads(data=Path("../a.h5"), several=(Path("../b"),), prune=absolute.prune)).close()

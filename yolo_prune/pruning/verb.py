@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 
-from run_tools import config as configs
 from run_tools import files
 from run_tools.folder import RunFolder
 from yolo_prune.distillation import check_teacher
@@ -89,7 +88,7 @@ def prune(options: PruneConfig) -> dict[str, Any]:
         }
         judge = Judge(subject, options.splits, weights)
         start = judge.judge(folder.path(START), lambda: subject.model, digest=digest(options.model))
-        configs.dump(options, folder.path("config.yaml"))
+        folder.renew(options, MAY_CHANGE)
         found, told = method.before(options, subject, judge), []
         for number, run in enumerate(runs, start=1):
             print(f"run {number} of {len(runs)}: {_title(run)}", flush=True)
