@@ -25,7 +25,7 @@ TINY = [
 ]
 
 
-pytestmark = pytest.mark.usefixtures("eager_module")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager_module")]
 
 
 @pytest.fixture(scope="module")
