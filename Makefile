@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/python -m yolo_prune demo --out runs/demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

@@ -6,6 +6,7 @@ Writes angles.png, units.png and before_after.png into OUT (docs/distinctiveness
 last one shows. Needs scikit-learn; a minute on a laptop CPU.
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -146,4 +147,6 @@ def main(out="docs/distinctiveness"):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", default="docs/distinctiveness", help="folder of the pictures")
+    sys.exit(main(parser.parse_args().out))

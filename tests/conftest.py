@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,34 @@ else:
 gc.set_threshold(700, 10, 50)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: of workers that take file after file none is left alone with a long one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_collection_finish() -> None:
     """Takes what was imported out of the garbage collector's sight: it stays to the end."""
     gc.collect()
     gc.freeze()
+
+
+def _eagerly() -> Iterator[None]:
+    """The steps of Keras models run as they stand, and no graph of them is made.
+
+    For tests of what is trained, in which order, and what is told of it: to trace a step takes as long as ten of them,
+    and these trainings have three to six. What a traced step does is asked by the tests of the trainers, losses, masks
+    and averages, which trace.
+    """
+    import keras
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(keras.Model, "run_eagerly", property(lambda model: True, lambda model, chosen: None))
+        yield
+
+
+eager = pytest.fixture(_eagerly, name="eager")
+eager_module = pytest.fixture(_eagerly, scope="module", name="eager_module")
 
 
 @pytest.fixture(scope="session")

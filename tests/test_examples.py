@@ -84,6 +84,7 @@ def test_train_plain_keras_and_the_pages_evaluation(work, capsys):
     assert "AP50" in printed and "tube" in printed
 
 
+@pytest.mark.slow
 def test_the_pages_commands(work, capsys):
     page = (ROOT / "docs" / "own_dataset.md").read_text(encoding="utf-8")
     train, *evaluate = [line.split()[1:] for line in page.splitlines() if line.startswith("yolo-prune ")]

@@ -28,6 +28,7 @@ def network(sparsity):
     return model
 
 
+@pytest.mark.slow
 def test_exporting(tmp_path, monkeypatch, capsys):
     for module in ("ai_edge_litert", "onnxruntime", "tf2onnx", "openvino", "zstandard"):
         pytest.importorskip(module, reason="the extra export")

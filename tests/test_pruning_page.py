@@ -31,7 +31,7 @@ def images(tmp_path, monkeypatch):
             cv2.imwrite(str(tmp_path / "images" / kind / f"{number}.png"), picture.astype(np.uint8))
 
 
-def test_the_example_prunes_a_stock_model(images, capsys):
+def test_the_example_prunes_a_stock_model(eager, images, capsys):
     example = runpy.run_path(str(ROOT / "examples" / "prune_plain_keras.py"))
     assert example["main"]("images", "0.8", "2", "32") == 0
     assert "80.0% of" in capsys.readouterr().out

@@ -41,7 +41,7 @@ def test_the_first_lines_say_what_to_type_and_what_to_expect(name):
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if name != "clusters"])
-def test_a_shrunk_run(name, images_h5, features_h5, tmp_path):
+def test_a_shrunk_run(name, eager, images_h5, features_h5, tmp_path):
     whole = config.load(TrainConfig, CONFIGS[name], data=images_h5, out=tmp_path)
     features = whole.network == "mlp"
     changes = {"data": features_h5 if features else images_h5, "out": tmp_path / "run", **SMALL[whole.network]}

@@ -25,6 +25,9 @@ TINY = [
 ]
 
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager_module")]
+
+
 @pytest.fixture(scope="module")
 def finished(image_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("papers") / "paper000"

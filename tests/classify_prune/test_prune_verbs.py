@@ -11,6 +11,8 @@ from classify_prune import cli
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager_module")]
+
 
 @pytest.fixture(scope="module")
 def trained(images_h5: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -31,6 +31,7 @@ def result():
     return comparison.compare(models, ["litert,onnx", "compressed"], threads=1, rounds=3, calls=2)
 
 
+@pytest.mark.slow
 def test_one_row_a_form_of_each_model(result):
     rows = {(row["model"], row["format"]): row for row in result["rows"]}
     forms = ["LiteRT, dense", "LiteRT, sparse where it pays", "ONNX"]

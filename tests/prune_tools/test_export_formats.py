@@ -53,6 +53,7 @@ def told_of(written, name):
     return written[1][name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(PACKAGES))
 def test_each_format_is_there_agrees_and_keeps_the_zeros(model, written, name):
     told = told_of(written, name)

@@ -77,7 +77,7 @@ def paired(h5, ours, theirs, replicates):
 
 
 @pytest.mark.slow
-def test_runs_are_judged_once_and_seeds_can_be_added(request, small_h5, tmp_path, monkeypatch):
+def test_runs_are_judged_once_and_seeds_can_be_added(request, eager, small_h5, tmp_path, monkeypatch):
     first = ablate(config_of(small_h5, tmp_path))
     assert [row["variant"] for row in first["summary"]] == ["baseline", "averages"]
     assert read_json(tmp_path / "ablation.json") == first

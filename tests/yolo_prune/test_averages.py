@@ -105,6 +105,7 @@ def test_two_swaps_change_no_bit():
         np.testing.assert_array_equal(value, other)
 
 
+@pytest.mark.slow
 def test_a_run_with_averages_that_was_cut_off_ends_like_one_that_was_not(small, small_h5, tmp_path, train_leaving):
     stages = (Stage("top:3", 1, 1e-2, warmup=0), Stage("all", 3, 1e-2, warmup=0))
     options = {"stages": stages, "ema": MOMENTUM, "weight_decay": 0.0}

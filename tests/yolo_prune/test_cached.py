@@ -73,6 +73,7 @@ def plain(small, small_h5, first_stage, train_leaving, tmp_path_factory):
     return chosen
 
 
+@pytest.mark.slow
 def test_the_same_training_from_cached_features(plain, first_stage, tmp_path, fitted, capsys):
     chosen = dataclasses.replace(plain, out=tmp_path / "run", cache="float32", images_every=9)
     shutil.copytree(first_stage, chosen.out)
@@ -246,6 +247,7 @@ for cache in ("off", "float32"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
 def test_on_jax(small_h5, tmp_path):
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])

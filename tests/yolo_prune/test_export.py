@@ -213,6 +213,7 @@ def converted(pruned, tmp_path_factory):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nms", [False, True], ids=["head", "detections"])
 @pytest.mark.parametrize("name", list(OTHERS))
 def test_other_runtimes_give_the_models_answers(pruned, converted, name, nms):

@@ -95,7 +95,7 @@ SMALL = ["--input", "96x64", "--batch-size", 4, "--epochs", 1]
 
 
 @pytest.mark.slow
-def test_anchors(small_h5, tmp_path, capsys, monkeypatch):
+def test_anchors(eager, small_h5, tmp_path, capsys, monkeypatch):
     words = ["study", "anchors", "--data", small_h5, *SMALL, "--widths", *"44444444"]
     words += ["--anchors", "voc", "balanced", "--anchor-count", 3]
     result, printed = run(tmp_path / "run", words, capsys)
@@ -124,7 +124,7 @@ def test_anchors(small_h5, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_depth(small_h5, small_model, tmp_path, capsys):
+def test_depth(eager, small_h5, small_model, tmp_path, capsys):
     words = ["study", "depth", "--data", small_h5, *SMALL, "--widths", *"88888888", "--weights", small_model]
     result, printed = run(tmp_path / "run", [*words, "--depths", 1, 3], capsys)
     assert [row["layers"] for row in result["rows"].values()] == [1, 3]

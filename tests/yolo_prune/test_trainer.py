@@ -143,10 +143,13 @@ Trainer(config.load(TrainConfig, sys.argv[1]), verbose=0).fit()
 """
 
 
-def test_a_killed_run_ends_like_one_that_was_not(finished, tmp_path):
-    # Killed after the line of epoch 2 was written and before its checkpoint: it must go on after epoch 1, in the midst
-    # of stage 2, with the optimizer's moments, its step count and the feed's augmentations of epoch 2.
+@pytest.mark.slow
+def test_a_killed_run_ends_like_one_that_was_not(finished, cut_off, tmp_path):
+    # Begun where a first process left off, and killed after the line of epoch 2 was written and before its checkpoint:
+    # it must go on after epoch 1, in the midst of stage 2, with the optimizer's moments, its step count and the feed's
+    # augmentations of epoch 2.
     chosen = dataclasses.replace(finished[0], out=tmp_path / "killed")
+    shutil.copytree(cut_off, chosen.out)
     config.dump(chosen, tmp_path / "config.yaml")
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-c", KILLED, str(tmp_path / "config.yaml")]

@@ -40,6 +40,7 @@ def values(variables):
     return [keras.ops.convert_to_numpy(variable).copy() for variable in variables]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="counts TensorFlow's traces")
 def test_sizes_rotate_in_one_trace_and_a_run_that_was_cut_off_ends_alike(
     small, small_h5, tmp_path, monkeypatch, train_leaving

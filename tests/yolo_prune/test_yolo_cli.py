@@ -167,7 +167,7 @@ def test_a_shipped_config_says_its_command(path, small_h5, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_every_shipped_config_trains_when_shrunk(run, path, small_h5, make_detector, tmp_path):
+def test_every_shipped_config_trains_when_shrunk(run, eager, path, small_h5, make_detector, tmp_path):
     loaded = config.load(TrainConfig, ROOT / path, data=small_h5, out=tmp_path / "run")
     stages = [f"{stage.train}:1:{stage.learning_rate}:{stage.schedule}" for stage in loaded.stages]
     words = [
@@ -201,7 +201,7 @@ def test_every_shipped_config_trains_when_shrunk(run, path, small_h5, make_detec
 
 
 @pytest.mark.slow
-def test_weights_of_other_classes_or_anchors_lend_their_body_alone(run, make_detector, small_h5, tmp_path):
+def test_weights_of_other_classes_or_anchors_lend_their_body_alone(run, eager, make_detector, small_h5, tmp_path):
     make_detector("kitti", widths=(4,) * 8).save(tmp_path / "kitti.keras")
     make_detector("merged", anchors="coco", widths=(4,) * 8).save(tmp_path / "coco.keras")
     words = ["train", "--data", small_h5, "--input", "128x64", *WIDTHS, "--stages", "head:1", "--anchors", "voc"]

@@ -64,13 +64,8 @@ def watched(trainer, monkeypatch):
     return steps
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "accumulate": 2}])
-def test_zeros_are_exact_after_every_step_and_in_what_is_saved(config, dense, monkeypatch, changes):
-    chosen = config(training={**TRAINING, **changes})
-    trainer = Trainer(chosen, verbose=0)
-    steps = watched(trainer, monkeypatch)
-    trainer.fit()
+def assert_exact(chosen, dense, steps):
+    """What a training by `TRAINING` left has exactly so many zeros, and had them after each of its nine steps."""
     assert steps.stray == [0] * 9 and steps.sparsity == [round(0.6 * TOTAL)] * 9
     found = Masks.load(chosen.out / MASKS)
     assert (found.total, found.pruned) == (TOTAL, round(0.6 * TOTAL))
@@ -90,8 +85,17 @@ def test_zeros_are_exact_after_every_step_and_in_what_is_saved(config, dense, mo
     assert not list(chosen.out.glob("epoch-*"))
 
 
+@pytest.mark.slow
+def test_zeros_are_exact_after_every_step_and_in_what_is_saved(config, dense, monkeypatch):
+    chosen = config()
+    trainer = Trainer(chosen, verbose=0)
+    steps = watched(trainer, monkeypatch)
+    trainer.fit()
+    assert_exact(chosen, dense, steps)
+
+
 @pytest.mark.parametrize("layers, pool", [(None, TOTAL), (("conv_[3-8]",), 6 * 144)])
-def test_frozen_kernels_are_pruned_and_held_unless_layers_leaves_them_out(config, dense, layers, pool):
+def test_frozen_kernels_are_pruned_and_held_unless_layers_leaves_them_out(config, eager, dense, layers, pool):
     frozen = {**TRAINING, "stages": (Stage("top:7", 1, 1e-2, warmup=0),), "ema": 0.5}
     chosen = config(training=frozen, layers=layers)
     Trainer(chosen, verbose=0).fit()
@@ -109,18 +113,10 @@ def test_frozen_kernels_are_pruned_and_held_unless_layers_leaves_them_out(config
         assert not now[~kept].any() and (kept.sum() < kept.size) == (f"{name}/kernel" in found)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "pruning, training",
-    [({}, {"ema": 0.9, "weight_decay": 0.01}), ({"schedule": "cubic", "every": 1, "recalibrate": 2}, {})],
-    ids=["held", "curve"],
-)
-def test_a_training_cut_off_ends_like_one_that_was_not(config, train_leaving, pruning, training):
-    training = {**TRAINING, **training}
-    whole, cut = config("whole", training, **pruning), config("cut", training, **pruning)
-    train_leaving(Trainer(whole, verbose=0), cut.out, 2)
+def assert_ends_alike(whole, cut, epoch):
+    """Goes on with `cut`, a training that was cut off in an epoch: it ends with the weights and zeros of `whole`."""
     state = read_json(cut.out / "state.json")
-    assert state["epoch"] == 2 and masks_of(cut.out / state["checkpoint"]).is_file()
+    assert state["epoch"] == epoch and masks_of(cut.out / state["checkpoint"]).is_file()
     Trainer(cut, verbose=0).fit()
     assert Masks.load(cut.out / MASKS) == Masks.load(whole.out / MASKS)
     for name in ("last.keras", "best.keras"):
@@ -130,21 +126,39 @@ def test_a_training_cut_off_ends_like_one_that_was_not(config, train_leaving, pr
             np.testing.assert_array_equal(value == 0, expected[path] == 0, err_msg=f"{name} {path}")
 
 
-def test_a_curve_is_zhu_and_guptas_and_only_its_end_is_best(config, monkeypatch):
+@pytest.mark.slow
+def test_with_averages_too_and_cut_off_it_ends_like_one_that_was_not(config, dense, monkeypatch, train_leaving):
+    training = {**TRAINING, "ema": 0.9, "accumulate": 2, "weight_decay": 0.01}
+    whole, cut = config("whole", training), config("cut", training)
+    trainer = Trainer(whole, verbose=0)
+    with monkeypatch.context() as patched:
+        steps = watched(trainer, patched)
+        train_leaving(trainer, cut.out, 2)
+    assert_exact(whole, dense, steps)
+    assert_ends_alike(whole, cut, 2)
+
+
+@pytest.mark.slow
+def test_a_curve_is_zhu_and_guptas_and_only_its_end_is_best_also_where_it_was_cut_off(
+    config, monkeypatch, train_leaving
+):
     # Nine steps; the ramp ends at step round(.5 · 9) = 4, in the second epoch, the one counted 1.
-    chosen = config(schedule="cubic", ramp=0.5, every=2)
-    trainer = Trainer(chosen, verbose=0)
-    steps = watched(trainer, monkeypatch)
-    trainer.fit()
+    whole, cut = (config(name, schedule="cubic", ramp=0.5, every=2, recalibrate=2) for name in ("whole", "cut"))
+    trainer = Trainer(whole, verbose=0)
+    with monkeypatch.context() as patched:
+        steps = watched(trainer, patched)
+        train_leaving(trainer, cut.out, 1)
     # At steps 0, 2 and 4: .6 − .6 · (1 − t/4)³, of all weights.
     counts = [round((0.6 - 0.6 * (1 - step / 4) ** 3) * TOTAL) for step in (0, 2, 4)]
     assert steps.sparsity == [counts[0]] * 2 + [counts[1]] * 2 + [counts[2]] * 5
     assert counts[2] == round(0.6 * TOTAL) and steps.stray == [0] * 9
-    assert trainer.held.since == 1 and read_json(chosen.out / "state.json")["best_epoch"] >= 1
-    assert Masks.load(chosen.out / MASKS).violations(load_detector(chosen.out)) == {}
+    assert trainer.held.since == 1 and read_json(whole.out / "state.json")["best_epoch"] >= 1
+    assert Masks.load(whole.out / MASKS).violations(load_detector(whole.out)) == {}
+    # Gone on with from step 3, in the midst of the ramp.
+    assert_ends_alike(whole, cut, 1)
 
 
-def test_pruning_more_keeps_what_was_pruned_and_rewinds(config, dense, tmp_path):
+def test_pruning_more_keeps_what_was_pruned_and_rewinds(config, eager, dense, tmp_path):
     one = {**TRAINING, "stages": (Stage("all", 1, 1e-2, warmup=0),)}
     first = config("first", one, sparsity=0.3)
     Trainer(first, verbose=0).fit()
@@ -191,7 +205,7 @@ def test_scopes(config, dense, scope, function):
     assert trainer.held.masks == getattr(masks, function)(load_detector(dense), 0.6, "conv")
 
 
-def test_the_heads_stage_is_not_cached_under_masks(config):
+def test_the_heads_stage_is_not_cached_under_masks(config, eager):
     chosen = config(training={**TRAINING, "stages": (Stage("head", 1, 1e-2),), "augment": None})
     Trainer(chosen, verbose=0).fit()
     assert Masks.load(chosen.out / MASKS).violations(load_detector(chosen.out)) == {}

@@ -16,6 +16,7 @@ from prune_tools import cost
 from prune_tools.export import Choices
 from prune_tools.mask_set import Masks
 from run_tools.callbacks import JsonLines
+from run_tools.checkpoint import Checkpoint
 from run_tools.folder import RunFolder
 from tests.yolo_prune.pruning.prune_command import prune
 from yolo_prune import export, verbs
@@ -35,7 +36,7 @@ LAST = ["--seeds", "0", "1", "--seed-sparsity", ".6", "--bootstrap", "50", "--pi
 LAST += ["--runtimes", "compressed"]
 WORDS += LAST
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.usefixtures("eager_module")]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,10 @@ def dense(make_detector, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(dense, small_h5, tmp_path_factory):
-    """A pruning that was cut off in the second epoch of its second level, and gone on with: folder, result, epochs."""
+    """A pruning that was cut off in the second epoch of its second level, and gone on with: folder, result, epochs.
+
+    The dense controls are saved as they begin.
+    """
     out = tmp_path_factory.mktemp("pruning") / "out"
     fits, log, fit = [], JsonLines.on_epoch_end, YoloV2.fit
 
@@ -56,9 +60,14 @@ def finished(dense, small_h5, tmp_path_factory):
             raise RuntimeError("cut off")
         log(self, epoch, logs)
 
-    def counted(self, *args, **options):
+    def counted(self, *args, callbacks, **options):
         fits.append((options["initial_epoch"], options["epochs"]))
-        return fit(self, *args, **options)
+        saver = next(callback for callback in callbacks if isinstance(callback, Checkpoint))
+        if "pruned" in saver.folder.path().parts:
+            return fit(self, *args, callbacks=callbacks, **options)
+        saver.set_model(self)
+        saver.on_epoch_end(options["epochs"] - 1, {"val_ap50": 0.5})
+        return type("History", (), {"epoch": list(range(options["epochs"]))})
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(YoloV2, "fit", counted)

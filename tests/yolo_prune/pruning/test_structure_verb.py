@@ -25,7 +25,7 @@ WORDS = ["--method", "distinctiveness", "--schedule", "one-shot", "--keep", ".6"
 WORDS += ["--controls", "dense", "l1", "--control-keep", ".4", "--seeds", "0", "1", "--seed-keep", ".4"]
 WORDS += ["--epochs", "1", "--batch-size", "6", "--bootstrap", "20", "--pictures", "1", "--runtimes", "compressed"]
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.usefixtures("eager_module")]
 
 
 @pytest.fixture(scope="module")
