@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from prune_tools.graph import Graph, Site
+from run_tools.arrays import finite
 from run_tools.errors import InputError
 
 
@@ -144,13 +145,6 @@ class Probe(keras.Model):
     def arrays(self) -> list[tuple[np.ndarray, np.ndarray, int]]:
         """Sums of products, sums and number of patterns since the last reset, place by place."""
         return [total.arrays() for total in self._totals]
-
-
-def finite(array: Any) -> bool:
-    """Whether an array, a tensor or a variable holds no NaN and no infinity; whole numbers and texts never do."""
-    if "float" not in str(array.dtype):
-        return True
-    return bool(np.isfinite(keras.ops.convert_to_numpy(array).astype(np.float32, copy=False)).all())
 
 
 def _units(rows: Any, columns: np.ndarray) -> Any:

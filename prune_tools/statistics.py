@@ -16,7 +16,8 @@ import keras
 import numpy as np
 
 from prune_tools.graph import Graph, Group
-from prune_tools.probe import Probe, finite
+from prune_tools.probe import Probe
+from run_tools.arrays import finite
 from run_tools.errors import InputError, unknown_name
 
 

@@ -1,8 +1,9 @@
-"""Files of named arrays."""
+"""Arrays: files of named ones, and whether one holds numbers only."""
 
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,3 +28,14 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: {error}", "a .npz of weights", "copy it again") from error
     return stored
+
+
+def finite(array: Any) -> bool:
+    """Whether an array, a tensor or a variable holds no NaN and no infinity; whole numbers and texts never do."""
+    if "float" not in str(array.dtype):
+        return True
+    if isinstance(array, np.ndarray):
+        return bool(np.isfinite(array.astype(np.float32, copy=False)).all())
+    import keras  # here, because reading files needs none
+
+    return bool(keras.ops.all(keras.ops.isfinite(array)))  # where it lies: on a GPU, or on several hosts

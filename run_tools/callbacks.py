@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from run_tools import arrays
 from run_tools.errors import TrainingDiverged
 from run_tools.folder import RunFolder
 
@@ -124,8 +125,7 @@ class NanStop(keras.callbacks.Callback):
         """
         optimizer = getattr(self.model, "optimizer", None)
         for variable in [*self.model.variables, *(optimizer.variables if optimizer is not None else ())]:
-            # Counts and seeds of random numbers are whole numbers.
-            if "float" in str(variable.dtype) and not bool(keras.ops.all(keras.ops.isfinite(variable))):
+            if not arrays.finite(variable):
                 raise TrainingDiverged(f"{variable.path} not finite after epoch {epoch}", "finite weights", self.advice)
 
 

@@ -41,7 +41,7 @@ def compiled(model, prior):
     model.compile(keras.optimizers.SGD(0.01), loss, metrics=region_metrics(loss))
 
 
-@pytest.mark.parametrize("images, with_prior", [(1, 0), (16, 3), (17, 4)])
+@pytest.mark.parametrize("images, with_prior", [(1, 0), (5, 1), (16, 3), (17, 4), (1000, 6)])
 def test_a_batch_has_it_while_fewer_images_were_seen(images, with_prior):
     # Two epochs of three batches of four. darknet's train_network_datum adds a batch to `seen` before its forward pass,
     # which so finds 4, 8, 12, 16, 20, 24: below 16 in three batches, below 17 in four.
