@@ -52,7 +52,7 @@ def save(path: str | Path, model: keras.Model, bits: int = BITS, codec: str = "z
         path: the file to be; ".kerasz" is usual.
         model: built, of classes that Keras can save.
         bits: 1–8 for the places in a codebook, 0 for exact weights.
-        codec: "zstd" (the extra `export`) or "lzma" (always there, smaller, slower).
+        codec: "zstd" (the extra `export`) or "lzma" (always there).
 
     Returns:
         bytes: of the file; parts: compressed bytes of each stream; shared: kernels with a codebook; max_weight_change:
