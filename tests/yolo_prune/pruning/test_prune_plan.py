@@ -247,6 +247,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(small_h5, small_model, make_de
 SHIPPED = {
     "kitti_6m_magnitude": 8 + 2 * 2 + 3 + 2 * 2,
     "kitti_6m_sparsest": 3 + 1,
+    "kitti_6m_fewest": 2,
     "kitti_tiny_magnitude": 8 + 1,
     "kitti_tiny_distinctiveness": 5 + 2 + 3 + 2 * 5,
     "kitti_tiny_combined": 5 + 1,
