@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
+import json
 import math
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -206,3 +209,20 @@ def test_served_as_fed(images_h5, tmp_path):
         assert batches.epoch == number
         np.testing.assert_array_equal(served[1][0], batches[1][0])
         served.on_epoch_end()
+
+
+def test_the_benchmark_prints_every_way(tmp_path, capsys):
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "retraining.py"
+    spec = importlib.util.spec_from_file_location("script_retraining", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    script.main(["--vectors", "40", "--living", "20", "--rounds", "1", "--json", str(tmp_path / "r.json")])
+    found = json.loads((tmp_path / "r.json").read_text())["found"]
+    assert [len(ways) for ways in found.values()] == [3, 2]
+    printed = capsys.readouterr().out
+    for ways in found.values():
+        for way, told in ways.items():
+            assert way in printed and told["times"] == pytest.approx(ways[script.STEPS]["seconds"] / told["seconds"])
+    with pytest.raises(SystemExit) as caught:
+        script.main(["--living", "501"])
+    assert caught.value.code == 2
