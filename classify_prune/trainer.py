@@ -1,12 +1,14 @@
 """`Trainer`: one training, resumed exactly where it was cut off."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
 
 from classify_prune import inputs
 from classify_prune.board import board_of
+from classify_prune.draws import Draws, Served
 from classify_prune.loading import load_classifier
 from classify_prune.models import Classifier
 from classify_prune.monitor import Pictures, Reseed, Validation
@@ -31,6 +33,7 @@ class Trainer:
         config: everything the training depends on.
         verbose: Keras's `fit` verbosity.
         start: gives the network to begin with, such as a pruned one, where it is not to be a new one of the config.
+        kept: folder in which changed images are kept, for the next training of the same ones; see `draws`.
 
     Attributes:
         model: the `Classifier`, once `fit` has begun.
@@ -39,8 +42,15 @@ class Trainer:
         >>> Trainer(TrainConfig(data=Path("types.h5"), out=Path("runs/types"), epochs=20)).fit()
     """
 
-    def __init__(self, config: TrainConfig, verbose: int | str = "auto", start: Callable[[], Classifier] | None = None):
+    def __init__(
+        self,
+        config: TrainConfig,
+        verbose: int | str = "auto",
+        start: Callable[[], Classifier] | None = None,
+        kept: Path | None = None,
+    ):
         self.config = config
+        self.kept = kept
         self.verbose = verbose
         self.start = start
         self.masks = None if config.masks is None else Masks.load(config.masks)
@@ -132,8 +142,9 @@ class Trainer:
         self._compile(len(train))
         if saved is not None:
             checkpoint.restore_optimizer(self.model, saved)
+        shared = self.kept is not None and config.augment is not None
         history = self.model.fit(
-            train,
+            Served(Draws(train, self.kept)) if shared else train,
             initial_epoch=done,
             epochs=config.epochs,
             callbacks=self._callbacks(folder, train, val),

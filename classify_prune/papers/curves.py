@@ -17,6 +17,8 @@ from run_tools import files
 from run_tools.config import to_dict
 
 METRICS = ("val_accuracy", "val_loss", "test_accuracy")
+DRAWS = "draws"
+"""Folder of the changed images that the curves of a seed share, while they are made."""
 UNTOLD = ("data", "out")
 """What a curve depends on without its folder knowing where it lies."""
 
@@ -59,7 +61,8 @@ class Curves:
         self.val, self.test = (Held.of(feed(split, shuffle=False)) for split in ("val", "test"))
         self.seen = Held.of(feed("train", shuffle=False, limit=patterns)).inputs
         given = {"augment": config.augment, "limit": config.limit, "seed": retraining.seed}
-        self.retrainer = Retrainer(feed("train", retraining.batch_size, **given), self.val, retraining)
+        train = feed("train", retraining.batch_size, **given)
+        self.retrainer = Retrainer(train, self.val, retraining, retraining.out / DRAWS)
 
     def measure(self, model: Classifier) -> dict[str, float]:
         """`METRICS` of a model."""
@@ -79,7 +82,9 @@ class Curves:
             `{"curves": {method: see `curve`}, "control": see `control`}`.
         """
         curves = {name: self.curve(name, model, method, stride) for name, method in methods.items()}
-        return {"curves": curves, "control": self.control(model, retrainings)}
+        control = self.control(model, retrainings)
+        self.retrainer.draws.forget()
+        return {"curves": curves, "control": control}
 
     def curve(self, name: str, model: Classifier, method: Method, stride: int = 1) -> dict[str, Any]:
         """One method from the whole layer to its last unit, retrained after every iteration.

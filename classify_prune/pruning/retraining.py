@@ -8,19 +8,21 @@ kept in memory; the loop keeps what comes out.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from classify_prune.draws import Draws
 from classify_prune.models import Classifier
-from classify_prune.monitor import Reseed
+from classify_prune.pruning import narrow
+from classify_prune.pruning.learner import Learner
 from classify_prune.recipe import TrainConfig
-from classify_prune.trainer import optimizer_of
 from data_tools.label_pipeline import LabelBatches
 from prune_tools import holding
-from run_tools import cpu
 from run_tools.errors import TrainingDiverged
 
 CHUNK = 2048
@@ -47,31 +49,37 @@ class Held:
 
     def measure(self, model: keras.Model) -> tuple[float, float]:
         """Accuracy in 0–1 and mean cross-entropy in nats."""
-        right = lost = 0.0
-        for start in range(0, len(self.labels), CHUNK):
-            labels = self.labels[start : start + CHUNK]
-            logits = np.asarray(model.predict_on_batch(self.inputs[start : start + CHUNK]), np.float64)
-            logits -= logits.max(axis=1, keepdims=True)
-            right += float((logits.argmax(axis=1) == labels).sum())
-            lost += float((np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(labels)), labels]).sum())
-        return right / len(self.labels), lost / len(self.labels)
+        starts = range(0, len(self.labels), CHUNK)
+        said = [np.asarray(model.predict_on_batch(self.inputs[start : start + CHUNK])) for start in starts]
+        return self.score(np.concatenate(said))
+
+    def score(self, logits: np.ndarray) -> tuple[float, float]:
+        """The same of the network's logits, (n, classes)."""
+        logits = logits.astype(np.float64)
+        logits -= logits.max(axis=1, keepdims=True)
+        right = float((logits.argmax(axis=1) == self.labels).mean())
+        lost = np.log(np.exp(logits).sum(axis=1)) - logits[np.arange(len(self.labels)), self.labels]
+        return right, float(lost.mean())
 
 
 class Retrainer:
     """Trains networks in place; call it with a network and the number of the step.
 
-    What comes out depends on the network's weights, the step and the arguments here alone.
+    What comes out depends on the network's weights, the step and the arguments here alone. Of a dense network only the
+    part that can change is trained, see `narrow`.
 
     Args:
         train: the training split, shuffled by its epoch.
         val: judges every epoch.
         config: optimizer, rate, epochs, patience and seed.
+        folder: where changed images are kept for the next network; None: nowhere.
     """
 
-    def __init__(self, train: LabelBatches, val: Held, config: TrainConfig) -> None:
-        self.train, self.val, self.config = train, val, config
-        self._reseed = Reseed(config.seed)
-        self._model: keras.Model | None = None
+    def __init__(self, train: LabelBatches, val: Held, config: TrainConfig, folder: Path | None = None) -> None:
+        self.val, self.config = val, config
+        self.draws = Draws(train, folder)
+        self._learner: Learner | None = None
+        self._narrow: narrow.Narrow | None = None
 
     def __call__(self, model: Classifier, step: int) -> dict[str, Any]:
         """Trains until the validation loss has not fallen for `patience` epochs, or for all epochs.
@@ -83,12 +91,26 @@ class Retrainer:
         Raises:
             TrainingDiverged: at a loss that is not finite.
         """
-        self._prepare(model)
-        config, best, best_epoch, kept = self.config, math.inf, 0, model.get_weights()
+        if self.draws.vectors is not None and narrow.fits(model, self.config):
+            self._narrow = self._narrow or narrow.Narrow(self.config, self.draws.vectors[0], self.val.inputs)
+            living = self._narrow.of(model)
+            told = self._train(living.learner, step, lambda: self.val.score(living.logits()))
+            living.into(model)
+            return told
+        if self._learner is None or self._learner.model is not model:
+            self._learner = Learner(model, self.config)
+        return self._train(self._learner, step, lambda: self.val.measure(model))
+
+    def _train(self, learner: Learner, step: int, judge: Callable[[], tuple[float, float]]) -> dict[str, Any]:
+        config, model = self.config, learner.model
+        learner.clear()
+        best, best_epoch, kept = math.inf, 0, model.get_weights()
         epoch, loss = 0, math.nan
         for epoch in range(1, config.epochs + 1):
-            loss = self._epoch(model, step * config.epochs + epoch)
-            _, lost = self.val.measure(model)
+            number = step * config.epochs + epoch
+            loss = learner.epoch(number, self.draws.epoch(number))
+            holding.apply(model)
+            _, lost = judge()
             if not (math.isfinite(loss) and math.isfinite(lost)):
                 raise TrainingDiverged(
                     f"a loss of {loss} in epoch {epoch} of step {step}", "a finite one", "lower the learning rate"
@@ -99,29 +121,3 @@ class Retrainer:
                 break
         model.set_weights(kept)
         return {"epochs": epoch, "best_epoch": best_epoch, "train_loss": loss}
-
-    def _prepare(self, model: Classifier) -> None:
-        """A compiled model with a new optimizer; the same model is never compiled twice."""
-        if model is self._model:
-            for variable in model.optimizer.variables:
-                if variable is not model.optimizer._learning_rate:
-                    variable.assign(keras.ops.zeros_like(variable))
-            return
-        keras.utils.set_random_seed(self.config.seed)
-        model.compile(
-            optimizer_of(self.config, 1),
-            loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            # XLA's convolutions are slow on CPUs.
-            jit_compile=False if cpu.on_cpu() else "auto",
-        )
-        model.optimizer.build(model.trainable_variables)
-        self._reseed.set_model(model)
-        self._model = model
-
-    def _epoch(self, model: Classifier, epoch: int) -> float:
-        """One pass over the training split; returns its mean loss."""
-        self.train.epoch = epoch
-        self._reseed.on_epoch_begin(epoch)
-        losses = [float(model.train_on_batch(*self.train[index])) for index in range(len(self.train))]
-        holding.apply(model)
-        return sum(losses) / len(losses)

@@ -95,6 +95,7 @@ def tuned(
     judge: Judge,
     start: Callable[[], Classifier] | None = None,
     masks: Callable[[], Masks] | None = None,
+    kept: Path | None = None,
 ) -> dict[str, Any]:
     """Trains one network and judges its best checkpoint, or reads what was found when that was done before.
 
@@ -103,6 +104,7 @@ def tuned(
         judge: of the results.
         start: gives the network that it begins with; None: a new one of the config.
         masks: gives those that hold its weights; they are kept in the folder.
+        kept: as for `Trainer`.
 
     Returns:
         What `Judge.judge` returned, with `epochs`, `best_epoch` and `seconds` of the training.
@@ -110,7 +112,7 @@ def tuned(
     Raises:
         InputError: as `Trainer.fit`, or where weights under masks are not zero.
     """
-    return files.once(config.out / JUDGED, lambda: _tuned(config, judge, start, masks))
+    return files.once(config.out / JUDGED, lambda: _tuned(config, judge, start, masks, kept))
 
 
 def _tuned(
@@ -118,6 +120,7 @@ def _tuned(
     judge: Judge,
     start: Callable[[], Classifier] | None,
     masks: Callable[[], Masks] | None,
+    kept: Path | None,
 ) -> dict[str, Any]:
     held = None
     if masks is not None:
@@ -127,7 +130,7 @@ def _tuned(
             place.parent.mkdir(parents=True, exist_ok=True)
             masks().save(place)
         held, config = Masks.load(place), dataclasses.replace(config, masks=place)
-    trained = Trainer(config, verbose=0, start=start).fit()
+    trained = Trainer(config, verbose=0, start=start, kept=kept).fit()
     keras.utils.clear_session()  # graphs of finished runs would pile up
     model = load_classifier(config.out)
     if held is not None and held.violations(model):

@@ -9,7 +9,7 @@ from typing import Any
 from classify_prune.loading import load_classifier
 from classify_prune.papers import turns as turning
 from classify_prune.papers.base import base_config
-from classify_prune.papers.curves import Curves, Method
+from classify_prune.papers.curves import DRAWS, Curves, Method
 from classify_prune.papers.paper004 import published
 from classify_prune.papers.paper004.settings import Settings
 from classify_prune.pruning import tuning
@@ -95,7 +95,8 @@ def one(data: Path, out: Path, settings: Settings, seed: int, task: str, classes
     for rate in dict.fromkeys((*settings.rates, settings.learning_rate)):
         print(f"{out.name}: learning rate {rate:g}", flush=True)
         chosen = dataclasses.replace(config, out=out / f"rate-{rate:g}", learning_rate=rate)
-        rates[f"{rate:g}"] = tuning.tuned(chosen, judge) | {"best_val": max(row["val_accuracy"] for row in log(chosen))}
+        tuned = tuning.tuned(chosen, judge, kept=out / DRAWS)
+        rates[f"{rate:g}"] = tuned | {"best_val": max(row["val_accuracy"] for row in log(chosen))}
     model = load_classifier(config.out)
     retraining = dataclasses.replace(config, out=out, epochs=settings.tune_epochs, patience=settings.tune_patience)
     made = Curves(config, retraining, LAYER, settings.patterns)
