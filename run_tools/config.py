@@ -26,6 +26,7 @@ from run_tools.declare import Setting, option, positional, settings
 from run_tools.errors import InputError, unknown_name
 
 __all__ = [
+    "EMPTY",
     "Setting",
     "dump",
     "from_mapping",
@@ -38,6 +39,9 @@ __all__ = [
     "to_dict",
     "words",
 ]
+
+EMPTY = "[]"
+"""An empty list on the command line."""
 
 Config = TypeVar("Config")
 
@@ -177,16 +181,16 @@ def words(config: Any) -> list[str]:
 
     Returns:
         The positionals, and each option that is required or has not its default; nested configs are YAML mappings of
-        what differs from their own defaults. An empty list, or null for a list, cannot be said there and is left out.
+        what differs from their own defaults. Null for a list cannot be said there and is left out.
     """
     places: list[str] = []
     options: list[str] = []
     for setting in settings(type(config)):
         value = getattr(config, setting.name)
-        unsaid = value == () or (setting.many and value is None)
+        unsaid = setting.many and value is None
         if unsaid or (not setting.required and value == setting.default):
             continue
-        said = [_word(item) for item in (value if setting.many else (value,))]
+        said = [_word(item) for item in (value if setting.many else (value,))] or [EMPTY]
         if setting.positional:
             places += said
         elif isinstance(value, bool):

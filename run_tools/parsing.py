@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import jsonargparse
 import yaml
 
-from run_tools.config import Setting, from_mapping, missing, plain, read_yaml, settings
+from run_tools.config import EMPTY, Setting, from_mapping, missing, plain, read_yaml, settings
 from run_tools.convert import describe, tuple_shape, without_none
 from run_tools.errors import InputError, nearest, unknown_name
 
@@ -65,6 +65,8 @@ def _converter(setting: Setting) -> Callable[[Any], Any]:
     )
 
     def typed(value: Any) -> Any:
+        if setting.many and value == EMPTY:
+            return EMPTY
         try:
             return one.convert(value)
         except InputError as error:
@@ -202,6 +204,8 @@ def parse(cls: type[Config], program: str, argv: Sequence[str]) -> tuple[Config,
     given = {}
     for setting in settings(cls):
         value = space[setting.name]
+        if setting.many and value == [EMPTY]:
+            value = []
         if value is None and setting.required:
             raise missing(setting)
         given[setting.name] = value

@@ -185,6 +185,7 @@ class Everything:
     inner: Inner | None = option(Inner(), help="nested")
     stages: tuple[Stage, ...] = option((), help="records that have texts")
     pairs: tuple[tuple[float, float], ...] = option((), help="pairs")
+    kinds: tuple[str, ...] = option(("a", "b"), help="a list with a default")
     free: dict[str, Any] = option({}, help="anything")
 
 
@@ -199,6 +200,7 @@ class Everything:
         ({"inner": None}, ["--inner", "null"]),
         ({"stages": (Stage("all", 3, 1e-4), Stage("top:3", 1, 1.0))}, None),
         ({"pairs": ((1.5, 2.0), (3.0, 4.5))}, ["--pairs", "1.5,2.0", "3.0,4.5"]),
+        ({"kinds": ()}, ["--kinds", "[]"]),
         ({"free": {"every": 2, "stages": [{"train": "top:7", "rate": 1e-4}], "off": None}}, None),
         ({"free": {"long " + "words " * 40: "x"}}, None),
     ],
