@@ -7,6 +7,7 @@ take longer to make than a small network to learn from. They are kept as bytes i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from dataclasses import dataclass
@@ -73,10 +74,13 @@ class Draws:
     def _images(self, number: int) -> np.ndarray:
         path = None if self._folder is None else self._folder / f"{number}.npy"
         if path is not None and path.is_file():
-            return np.multiply(np.load(path, allow_pickle=False), SCALE, dtype=np.float32)
+            # What cannot be read is drawn again.
+            with contextlib.suppress(OSError, ValueError, EOFError):
+                return np.multiply(np.load(path, allow_pickle=False), SCALE, dtype=np.float32)
         drawn = np.concatenate([self.batches[index][0] for index in range(len(self.batches))])
         if path is not None:
-            self._keep(path, drawn)
+            with contextlib.suppress(OSError):  # a full disk, say
+                self._keep(path, drawn)
         return drawn
 
     def _keep(self, path: Path, drawn: np.ndarray) -> None:
@@ -97,7 +101,10 @@ class Draws:
     def _key(self) -> str:
         """What the images depend on beside the epoch, 16 hexadecimal digits."""
         batches = self.batches
-        told = (batches._seed, batches.batch_size, batches.augment, batches.preprocess, batches.split.digests)
+        told = (
+            *(batches._seed, batches._shuffle, batches.batch_size),
+            *(batches.augment, batches.preprocess, batches.split.digests),
+        )
         return hashlib.sha256(repr(told).encode() + batches.rows.tobytes()).hexdigest()[:16]
 
 

@@ -65,7 +65,7 @@ def _converter(setting: Setting) -> Callable[[Any], Any]:
     )
 
     def typed(value: Any) -> Any:
-        if setting.many and value == EMPTY:
+        if setting.many and not setting.required and value == EMPTY:
             return EMPTY
         try:
             return one.convert(value)
@@ -204,7 +204,7 @@ def parse(cls: type[Config], program: str, argv: Sequence[str]) -> tuple[Config,
     given = {}
     for setting in settings(cls):
         value = space[setting.name]
-        if setting.many and value == [EMPTY]:
+        if setting.many and not setting.required and value == [EMPTY]:
             value = []
         if value is None and setting.required:
             raise missing(setting)

@@ -30,14 +30,16 @@ MARGIN = 1e-5
 
 def fits(model: Classifier, config: TrainConfig) -> bool:
     """Whether what is left out would be exact: one hidden layer, no decay, no clipping by what all units say, and none
-    but whole units held."""
+    but whole units held, by masks alone."""
+    kernel = model.get_layer(HEAD).kernel
     return (
         model.architecture == "mlp"
         and len(model.widths) == 1
         and config.clip_norm is None
         and not config.weight_decay
         and keras.backend.backend() == "tensorflow"
-        and all(variable is model.get_layer(HEAD).kernel for variable in holding.held(model))
+        and all(variable is kernel or variable.constraint is None for variable in model.trainable_variables)
+        and getattr(kernel.constraint, "before", kernel.constraint) is None
         and bool(np.isin(_lives(model).sum(axis=1), (0, model.num_classes)).all())
     )
 
@@ -92,7 +94,7 @@ class Narrow:
     def __init__(self, config: TrainConfig, inputs: np.ndarray, judged: np.ndarray) -> None:
         self._config = config
         self._inputs, self._judged = (keras.ops.convert_to_tensor(each) for each in (inputs, judged))
-        self._learners: dict[tuple[int, int], tuple[Learner, Any]] = {}
+        self._learners: dict[tuple[str, int], tuple[Learner, Any]] = {}
         self._read: tuple[Classifier, Any, Any] | None = None
 
     def of(self, model: Classifier) -> Living:
@@ -121,15 +123,15 @@ class Narrow:
 
     def _learner(self, model: Classifier, width: int) -> tuple[Learner, Any]:
         """The narrow network of a width, and the variable that says which units it has."""
-        whole = model.widths[0]
-        if (whole, width) not in self._learners:
+        whole, key = model.widths[0], (str(model.get_config() | {"name": None}), width)
+        if key not in self._learners:
             small = model.resized({HIDDEN: width})
             places = keras.Variable(np.zeros(width), dtype="int32", trainable=False, name="places")
             if model.dropout:
                 layer = small.get_layer(DROPOUT)
                 layer.call = functools.partial(_dropped, layer, whole, places)
-            self._learners[whole, width] = Learner(small, self._config), places
-        return self._learners[whole, width]
+            self._learners[key] = Learner(small, self._config), places
+        return self._learners[key]
 
     def _fill(self, living: Living, model: Classifier, places: Any) -> None:
         """Gives the narrow network its weights; units too many never fire."""

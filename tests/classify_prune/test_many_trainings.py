@@ -86,7 +86,7 @@ def test_what_cannot_change_need_not_be_there(vectors, optimizer):
     retrainer = Retrainer(train, val, config)
     again = retrainer(quick, 3)
     # 32 units do for those that live, the paths of the eight others are unused.
-    assert list(retrainer._narrow._learners) == [(40, 32)]
+    assert [width for _, width in retrainer._narrow._learners] == [32]
     assert (again["epochs"], again["best_epoch"]) == (told["epochs"], told["best_epoch"])
     assert again["train_loss"] == pytest.approx(told["train_loss"], abs=1e-5)
     for one, other in zip(slow.get_weights(), quick.get_weights(), strict=True):
@@ -115,6 +115,25 @@ def test_silent_units_speak_of_inputs_not_learnt_from(vectors):
         np.testing.assert_array_equal(one, other)
 
 
+def test_networks_of_one_width_do_not_share_what_they_learn_with(vectors):
+    train, val, config = vectors
+    one, two, other = dense(train, val), dense(train, val), dense(train, val, dropout=0.0)
+    Retrainer(train, val, config)(one, step=2)
+    retrainer = Retrainer(train, val, config)
+    retrainer(other, step=2)
+    retrainer(two, step=2)
+    for alone, after in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_array_equal(after, alone)
+
+
+def test_other_constraints_want_all_units(vectors):
+    train, val, config = vectors
+    model = dense(train, val)
+    assert narrow.fits(model, config)
+    model.get_layer("dense_1").kernel.constraint = keras.constraints.MaxNorm(1.0)
+    assert not narrow.fits(model, config)
+
+
 @pytest.mark.parametrize("told", [{"weight_decay": 0.1}, {"clip_norm": 1.0}])
 def test_decay_and_clipping_want_all_units(vectors, told):
     train, val, config = vectors
@@ -133,10 +152,10 @@ def test_decay_and_clipping_want_all_units(vectors, told):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def pictures(images_h5, seed=0, augment=True):
+def pictures(images_h5, seed=0, augment=True, **options):
     store = open_store(images_h5, "classification")
     chosen = LabelAugment() if augment else None
-    return inputs.feed(store, "train", (32, 32, 1), 10, "type", augment=chosen, seed=seed)
+    return inputs.feed(store, "train", (32, 32, 1), 10, "type", augment=chosen, seed=seed, **options)
 
 
 def test_an_epoch_in_one_call(images_h5, tmp_path):
@@ -185,6 +204,25 @@ def test_epochs_are_kept_while_there_is_room(images_h5, tmp_path):
     assert len(list(tmp_path.glob("*/*.npy"))) == 2
     for number, images in enumerate(drawn, start=1):
         np.testing.assert_array_equal(draws.epoch(number).inputs, images)
+
+
+def test_what_cannot_be_read_is_drawn_again(images_h5, tmp_path):
+    first = Draws(pictures(images_h5), tmp_path).epoch(1)
+    (kept,) = tmp_path.glob("*/1.npy")
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[:500])
+    np.testing.assert_array_equal(Draws(pictures(images_h5), tmp_path).epoch(1).inputs, first.inputs)
+    assert kept.read_bytes() == whole
+    (tmp_path / "full").touch()
+    Draws(pictures(images_h5), tmp_path / "full").epoch(1)  # where nothing can be kept
+
+
+def test_feeds_in_another_order_keep_other_images(images_h5, tmp_path):
+    Draws(pictures(images_h5, limit=20), tmp_path).epoch(1)
+    still = pictures(images_h5, limit=20, shuffle=False)
+    drawn = Draws(still, tmp_path).epoch(1)
+    still.epoch = 1
+    np.testing.assert_array_equal(drawn.inputs[drawn.order[0]], still[0][0])
 
 
 def test_a_training_of_kept_images_is_the_same(images_h5, tmp_path):

@@ -56,6 +56,8 @@ def test_one_run_a_variant_and_seed(small_h5, tmp_path):
         ({"variants": {"a/b": {}}}, "variant 'a/b'"),
         ({"base": {**BASE, "seed": 3}}, "seed in baseline"),
         ({"seeds": (1, 1)}, "seeds (1, 1)"),
+        ({"splits": ()}, "no splits"),
+        ({"classes": ()}, "no classes"),
         ({"splits": ("val", "tests")}, "split 'tests'"),
         ({"classes": ("car", "plane")}, "class 'plane'"),
         ({"base": {**BASE, "input": "100x64"}}, "100x64"),

@@ -106,6 +106,8 @@ class PruneConfig:
         self._check_method()
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds {self.seeds}", "at least one, each once", "for example 0 1 2")
+        if not self.splits:
+            raise InputError("no splits", "at least one", "for example val test")
         for name in ("control", "seed"):
             self._check_some(f"{name}_sparsity", "sparsity", self.sparsity)
             self._check_some(f"{name}_keep", "keep", self.keep or ())

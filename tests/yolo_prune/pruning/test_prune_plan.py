@@ -208,6 +208,7 @@ def test_two_percent_keeps_the_answers_and_wrong_masks_do_not(make_detector, sma
         ("--sparsity 0 .5", "fractions above 0 and below 1"),
         ("--sparsity 1", "fractions above 0 and below 1"),
         ("--sparsity .5 --seeds 1 1", "seeds (1, 1)"),
+        ("--sparsity .5 --splits []", "no splits"),
         ("--sparsity .5 --seed-sparsity .7", "--seed-sparsity 0.7"),
         ("--sparsity .5 --control-sparsity .7", "--control-sparsity 0.7"),
         ("--sparsity .5 --controls radom", "did you mean"),
