@@ -6,24 +6,8 @@ from typing import Literal
 
 from classify_prune.clustering.genetic import GeneticConfig
 from classify_prune.recipe import Task
-from run_tools.config import option, positional
-from run_tools.errors import InputError
+from run_tools.config import check_filled, option, positional
 from run_tools.manifest import MODEL_HELP
-
-
-def check_filled(options: object, *names: str) -> None:
-    """Refuses lists without anything in them, which a YAML file can give.
-
-    Args:
-        options: of a verb or a paper.
-        names: of its lists.
-
-    Raises:
-        InputError: naming the first that is empty.
-    """
-    for name in names:
-        if not getattr(options, name):
-            raise InputError(f"no {name}", "at least one", "name some, or leave the option out")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from run_tools.errors import InputError, unknown_name
 __all__ = [
     "EMPTY",
     "Setting",
+    "check_filled",
     "dump",
     "from_mapping",
     "load",
@@ -171,6 +172,21 @@ def dump(config: Any, path: str | os.PathLike[str]) -> None:
     """
     # ASCII only: PyYAML writes some other characters, such as U+0085, in a way it does not read back.
     files.write_text(path, yaml.safe_dump(to_dict(config), sort_keys=False, width=120))
+
+
+def check_filled(options: object, *names: str) -> None:
+    """Refuses lists without anything in them, which a YAML file or `EMPTY` can give.
+
+    Args:
+        options: of a verb or a paper.
+        names: of its lists.
+
+    Raises:
+        InputError: naming the first that is empty.
+    """
+    for name in names:
+        if not getattr(options, name):
+            raise InputError(f"no {name}", "at least one", "name some, or leave the option out")
 
 
 def words(config: Any) -> list[str]:

@@ -77,9 +77,7 @@ def plan(options: AblateConfig) -> list[tuple[str, TrainConfig]]:
             resample(images, replicates=1)
     if not options.seeds or len(set(options.seeds)) < len(options.seeds):
         raise InputError(f"seeds {options.seeds}", "at least one, each once", "for example 0 1 2")
-    for name in ("splits", "classes"):
-        if not getattr(options, name):
-            raise InputError(f"no {name}", "at least one", f"leave --{name} out for the usual ones")
+    configs.check_filled(options, "splits", "classes")
     variants: dict[str, dict[str, Any]] = {BASELINE: {}, **options.variants}
     for name in variants:
         if not NAME.fullmatch(name):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from data_tools.augment import Augment
-from run_tools.config import option
+from run_tools.config import check_filled, option
 from run_tools.errors import InputError
 from run_tools.manifest import MODEL_HELP
 from yolo_prune.pruning.settings import Amount, Scope, check_levels
@@ -106,8 +106,7 @@ class PruneConfig:
         self._check_method()
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(f"seeds {self.seeds}", "at least one, each once", "for example 0 1 2")
-        if not self.splits:
-            raise InputError("no splits", "at least one", "for example val test")
+        check_filled(self, "splits")
         for name in ("control", "seed"):
             self._check_some(f"{name}_sparsity", "sparsity", self.sparsity)
             self._check_some(f"{name}_keep", "keep", self.keep or ())

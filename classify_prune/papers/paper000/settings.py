@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from classify_prune.options import check_filled
 from data_tools.label_augment import LabelAugment
-from run_tools.config import option
+from run_tools.config import check_filled, option
 
 QUICK_WIDTHS = (16, 32, 64, 128)
 QUICK_IMAGES = 1500

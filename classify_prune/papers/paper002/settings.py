@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from classify_prune.options import check_filled
 from classify_prune.papers.vectors import VectorSettings
-from run_tools.config import option
+from run_tools.config import check_filled, option
 
 
 @dataclass(frozen=True)
