@@ -41,7 +41,7 @@ class Ranking:
             readers; "sensitivity": change of the loss when a unit is cut, to first order; "badness": least error
             propagated back to a unit, largest first; "l1": L1 norm of a unit's kernels; "weight_similarity": angle
             between weights; "random".
-        multiple: what the widths that are left should be multiples of.
+        multiple: what the widths that are left should be multiples of; it is halved for a group that is no wider.
         floor: part of every group's units that stays at least, in 0–1; one stays anyway.
         layers: one layer of each group that may be cut; None: all groups that can be.
         exclude: layers whose groups are left alone.

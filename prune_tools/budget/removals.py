@@ -51,13 +51,18 @@ class Removals(Mapping[str, np.ndarray]):
 
 
 class Line:
-    """One group's curve in whole steps: a step takes so many blocks that the width left is a multiple."""
+    """One group's curve in whole steps: a step takes so many blocks that the width left is a multiple.
+
+    A group no wider than the multiple could not be cut at all; there it is halved until it could.
+    """
 
     def __init__(self, group: Group, curve: Curve, multiple: int, floor: float) -> None:
         self.group = group
         self.layer = max(group.members, key=lambda name: len(group.members[name]))
         blocks = group.blocks[group.members[self.layer]]
         self.before = len(blocks)
+        while multiple > 1 and multiple >= self.before:
+            multiple //= 2
         lost = np.array([np.count_nonzero(blocks == block) for block in curve.blocks], dtype=np.int64)
         least = max(1, math.ceil(floor * self.before - 1e-9))
         # (blocks, sum of their scores, the last one's score, width left)

@@ -258,6 +258,14 @@ def test_widths_left_are_multiples_and_groups_can_be_left_alone():
     assert [row["group"] for row in only.table()] == ["inner"] and list(only) == ["inner"]
 
 
+def test_a_group_no_wider_than_the_multiple_is_cut_in_halves_of_it():
+    least = budget.choose(convolutions(), score="random", parameters=1156, multiple=8).table()
+    # 6 units: half of 8 is below; of 12 and 16 units whole eights stay.
+    assert {row["group"]: (row["before"], row["after"]) for row in least} == {
+        "stem": (8, 4), "inner": (12, 8), "before": (16, 8), "after": (6, 4),
+    }  # fmt: skip
+
+
 def test_uniform_takes_the_same_part_of_every_group():
     keras.utils.set_random_seed(0)
     stack = [layers.Dense(width, name=f"d{width}") for width in (10, 20, 40)]

@@ -22,8 +22,9 @@ class SurgeryOptions:
         scope: "global": one budget for all layers together; "uniform": every layer keeps the same fraction.
         merge: what the next layers get for the channels that go, see docs/surgery.md.
         control_merge: likewise of the controls l1 and random, which are published without compensation.
-        multiple: widths are multiples of it; odd widths can be slower than the dense network. First layers are narrow
-            and work on the largest maps: with 16, one of 16 channels could not be cut at all.
+        multiple: widths are multiples of it, or of half of it in layers that are no wider; odd widths can be slower
+            than the dense network, and processors that multiply 16 numbers at once take as long for 24 channels as
+            for 32.
         control_multiple: likewise of the controls. The same fraction of every layer misses a budget by far where widths
             come in coarse steps, and controls are there for equal multiply-adds, not for speed.
         floor: least fraction of each layer's channels that is kept, in 0–1.
