@@ -108,7 +108,7 @@ class DistillationLoss(keras.losses.Loss):
 
 
 def check_teacher(model: YoloV2, teacher: YoloV2, source: Any = "the teacher") -> None:
-    """InputError unless a teacher's answers mean what the student's do: the same input, anchors and classes.
+    """InputError unless a teacher's answers mean what the student's do: the same anchors and classes.
 
     Args:
         model: the student.
@@ -116,15 +116,11 @@ def check_teacher(model: YoloV2, teacher: YoloV2, source: Any = "the teacher") -
         source: where the teacher comes from, for the message.
     """
     cells = ";".join(f"{width:g},{height:g}" for width, height in teacher.anchors)
-    told = [
-        ("input", *("x".join(map(str, reversed(each.image_size))) for each in (teacher, model))),
-        ("classes", *(", ".join(each.class_names or [str(each.num_classes)]) for each in (teacher, model))),
-    ]
-    for name, theirs, ours in told:
-        if theirs != ours:
-            raise InputError(
-                f"a teacher with {name} {theirs} ({source})", f"those of the student: {ours}", "choose another teacher"
-            )
+    theirs, ours = (", ".join(each.class_names or [str(each.num_classes)]) for each in (teacher, model))
+    if theirs != ours:
+        raise InputError(
+            f"a teacher with classes {theirs} ({source})", f"those of the student: {ours}", "choose another teacher"
+        )
     same = len(teacher.anchors) == len(model.anchors)
     if not same or not np.allclose(teacher.anchors, model.anchors, rtol=0, atol=1e-3):
         ours = ";".join(f"{width:g},{height:g}" for width, height in model.anchors)
@@ -145,7 +141,8 @@ def distil(model: YoloV2, teacher: YoloV2, weight: float = 1.0, source: Any = "t
 
     Args:
         model: the student; its class, variables and optimizer stay as they are.
-        teacher: shares input, anchors and classes; frozen here, and any size may be fed to it from now on.
+        teacher: shares anchors and classes; frozen here, and sees the student's images at the student's input from now
+            on, whatever it was made for. How well it knows that scale is the caller's to know.
         weight: of the distillation loss, above 0.
         source: where the teacher comes from, for messages.
 

@@ -115,7 +115,10 @@ class Trainer:
         self.teacher = load_detector(config.teacher)
         if config.cpu_bfloat16:
             cpu.bfloat16_convolutions(self.teacher)
+        own, shown = ("x".join(map(str, reversed(each.image_size))) for each in (self.teacher, self.model))
         distil(self.model, self.teacher, config.teacher_weight, config.teacher)
+        if own != shown:
+            print(f"note: the teacher {config.teacher} was made for {own} and sees {shown}")
 
     def _start(self) -> None:
         self.digests = origins.digests(beginning.sources(self.config))

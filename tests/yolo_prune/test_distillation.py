@@ -190,10 +190,23 @@ def test_a_head_alone_learns_from_images_where_it_has_a_teacher(small, small_h5,
     assert [call["learn"] for call in fits] == [["conv_9"]] and not (chosen.out / "features").exists()
 
 
+def test_a_teacher_made_for_another_input_sees_that_of_the_student(small, small_h5, make_detector, tmp_path, capsys):
+    other = make_detector(widths=(6,) * 8, image_size=(64, 64))
+    other.save(tmp_path / "other.keras")
+    other.at_size((64, 96)).save(tmp_path / "same.keras")
+    logs = []
+    for name in ("other", "same"):
+        chosen = small(small_h5, tmp_path / name, **TRAINING, teacher=tmp_path / f"{name}.keras")
+        Trainer(chosen, verbose=0).fit()
+        logs.append([row["distillation"] for row in RunFolder(chosen.out).metrics()])
+    assert logs[0] == pytest.approx(logs[1], rel=1e-5) and logs[0]
+    told = [line for line in capsys.readouterr().out.splitlines() if "the teacher" in line]
+    assert told == [f"note: the teacher {tmp_path / 'other.keras'} was made for 64x64 and sees 96x64"]
+
+
 @pytest.mark.parametrize(
     "given, named, changes",
     [
-        ({"image_size": (64, 64)}, "input 64x64 (", {}),
         ({"classes": "kitti", "image_size": (64, 96)}, "classes car, van, truck", {}),
         ({"image_size": (64, 96)}, "anchors 1.3221,1.73145", {"anchors": "1,1;2,2;3,3;4,4;5,5"}),
         ({"image_size": (64, 96)}, "anchors 1.3221,1.73145", {"anchors": "1,1"}),
