@@ -64,7 +64,7 @@ def _run(options: Any, folder: RunFolder) -> dict[str, Any]:
         "paper": options.paper,
         "title": published.TITLE,
         "quick": options.quick,
-        "data": given.facts(file),
+        "data": given.facts(file, found.get("task") or getattr(settings, "task", "type"), found.get("classes")),
         "settings": configs.to_dict(settings),
         "seconds": round(time.perf_counter() - begun, 1),
         **found,

@@ -15,6 +15,7 @@ from classify_prune.papers.paper000 import parts, published
 from classify_prune.papers.paper000.settings import Settings
 from data_tools.compiler import DataCompiler
 from data_tools.image_folder import ImageFolderExtractor
+from data_tools.store import open_store
 from prune_tools.merge import RULES
 from run_tools.errors import InputError
 from run_tools.files import write_json
@@ -122,6 +123,22 @@ def test_a_folder_is_compiled_once(image_folder: Path, tmp_path: Path) -> None:
     assert facts["input"] == "16x12" and facts["images"] == {"train": 36, "val": 12, "test": 12}
     assert sum(facts["classes"].values()) == pytest.approx(1)
     assert facts["majority"]["test"] == pytest.approx(1 / 3)
+
+
+def test_identities_have_another_class_to_beat_than_types(features_h5: Path) -> None:
+    facts = data.facts(features_h5, "vehicle", 3)
+    vehicles = {split: open_store(features_h5)[split].columns["vehicle_id"] for split in ("train", "val", "test")}
+    # The file's vehicles are 1 to 8.
+    counts = [int((vehicles["train"] == number).sum()) for number in (1, 2, 3)]
+    most = 1 + counts.index(max(counts))
+    tested = vehicles["test"][vehicles["test"] <= 3]
+    assert facts["task"]["classes"] == 3 and facts["task"]["images"]["test"] == len(tested)
+    assert facts["task"]["majority"]["test"] == pytest.approx((tested == most).mean())
+    assert sum(facts["classes"].values()) == pytest.approx(1) and len(facts["classes"]) == 4
+    page = pages.begin({"paper": "004", "quick": False, "data": facts, "claims": []}, "t").html()
+    assert f"Told apart are 3 classes of the task vehicle ({sum(counts)} train" in page
+    assert f"Always answering {facts['task']['majority']['class']} is right on" in page
+    assert "task" not in data.facts(features_h5)
 
 
 def test_data_that_is_not_there_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
