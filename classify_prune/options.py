@@ -7,6 +7,7 @@ from typing import Literal
 from classify_prune.clustering.genetic import GeneticConfig
 from classify_prune.recipe import Task
 from run_tools.config import check_filled, option, positional
+from run_tools.errors import InputError
 from run_tools.manifest import MODEL_HELP
 
 
@@ -69,6 +70,8 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         check_filled(self, "fuzziness", "iterations", "seeds")
+        if self.genetic_out is not None and self.genetic is None:
+            raise InputError(f"--genetic-out {self.genetic_out} without --genetic", "both", "add --genetic silhouette")
 
 
 @dataclass(frozen=True)

@@ -66,3 +66,5 @@ class TrainConfig:
     def __post_init__(self):
         if self.standardise == "imagenet" and self.network in ("lenet5", "mlp"):
             raise InputError(f"standardise imagenet for {self.network}", "colour images", "choose standard or none")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise InputError(f"clip_norm {self.clip_norm:g}", "above 0, or null for no clipping", "for example 10")

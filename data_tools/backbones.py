@@ -21,6 +21,7 @@ SMALLEST = {"resnet50": 32, "squeezenet": 35}
 WIDTHS = {"resnet50": 2048, "squeezenet": 512}
 """Length of the vector of each backbone."""
 NAMED = ("imagenet", "random")
+RESNET50_FILE = "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
 FIRES = ((2, 16, 64), (3, 16, 64), (4, 32, 128), (5, 32, 128), (6, 48, 192), (7, 48, 192), (8, 64, 256), (9, 64, 256))
 POOLED_BEFORE = (4, 6)
 """Fire modules (number, squeezed channels, channels of each half) and those that a pooling comes before."""
@@ -116,10 +117,15 @@ def _described(weights: str) -> str:
     return f"{path.name}, SHA-256 {sha256(path)}"
 
 
+def _open(path: pathlib.Path) -> h5py.File:
+    """A weights file for reading."""
+    return open_hdf5(path, "a whole weights file in Keras's HDF5 layout", "download or copy it again")
+
+
 def _resnet50(weights: str) -> keras.Model:
     """ResNet-50 up to its global average pooling."""
     if weights not in NAMED:
-        with open_hdf5(pathlib.Path(weights)):
+        with _open(pathlib.Path(weights)):
             pass  # a file that is no HDF5 is told as such
     try:
         return keras.applications.ResNet50(
@@ -136,7 +142,7 @@ def _resnet50(weights: str) -> keras.Model:
         raise InputError(
             "no connection to Keras's server for the ImageNet weights of ResNet-50",
             "a download or a file",
-            "go online once, or pass --weights resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5",
+            f"go online once, or pass --weights {RESNET50_FILE} (of papers: --feature-weights)",
         ) from error
 
 
@@ -175,7 +181,7 @@ def _squeezenet(weights: str) -> keras.Model:
     if weights == "random":
         return model
     path = pathlib.Path(weights)
-    with open_hdf5(path) as file:
+    with _open(path) as file:
         for layer in model.layers:
             if isinstance(layer, layers.Conv2D):
                 # Keras 3 allows no slash in a name, the file was written with them: fire2/squeeze1x1.

@@ -70,7 +70,9 @@ def bars(axes: Axes, tables: list[dict[str, int]], names: tuple[str, ...], label
     axes.set(xlabel=label, ylabel=counted)
     if any(any(table.values()) for table in tables):
         axes.set_yscale("symlog", linthresh=1)
-        axes.legend(frameon=False)
+        axes.yaxis.set_major_formatter("{x:g}")
+        # Beside the axes: bars may be as high at every place.
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def histograms(store: Store) -> dict[str, Figure]:

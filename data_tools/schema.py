@@ -44,8 +44,17 @@ def fixed_text(values: list[str]) -> np.ndarray:
     return np.array(encoded, h5py.string_dtype("utf-8", width))
 
 
-def open_hdf5(path: pathlib.Path) -> h5py.File:
+def open_hdf5(
+    path: pathlib.Path,
+    expected: str = "a whole HDF5 file written by data-tools compile",
+    fix: str = "copy or compile it again",
+) -> h5py.File:
     """An HDF5 file for reading.
+
+    Args:
+        path: the file.
+        expected: what to say of a file that is none.
+        fix: likewise.
 
     Raises:
         InputError: it is missing, cut off, or no HDF5 file.
@@ -58,11 +67,7 @@ def open_hdf5(path: pathlib.Path) -> h5py.File:
         return h5py.File(path, "r")
     except OSError as error:
         cut = "truncated" in str(error)
-        raise InputError(
-            f"{path} ({'cut off' if cut else 'no HDF5 file'})",
-            "a whole HDF5 file written by data-tools compile",
-            "copy or compile it again",
-        ) from error
+        raise InputError(f"{path} ({'cut off' if cut else 'no HDF5 file'})", expected, fix) from error
 
 
 @contextlib.contextmanager

@@ -49,13 +49,12 @@ def _wanted(fractions: Sequence[float]) -> tuple[list[str], list[float]]:
     return [name for name, _ in pairs], [fraction for _, fraction in pairs]
 
 
-def _enough(number: int, needed: int, what: str) -> None:
+MORE = "use more images (a larger --limit), fewer splits (a fraction of 0)"
+
+
+def _enough(number: int, needed: int, what: str, fix: str = f"{MORE} or --split random") -> None:
     if number < needed:
-        raise InputError(
-            f"{number} {what} for {needed} splits",
-            f"at least {needed}: one a split",
-            "use more images (a larger --limit), fewer splits (a fraction of 0) or --split random",
-        )
+        raise InputError(f"{number} {what} for {needed} splits", f"at least {needed}: one a split", fix)
 
 
 def random(ids: Sequence[str], fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0) -> Splits:
@@ -193,7 +192,7 @@ def stratified(labels: Mapping[str, str], fractions: Sequence[float] = (0.8, 0.1
     members: Splits = {name: [] for name in names}
     for label in sorted(set(labels.values())):
         ids = [sample_id for sample_id, of in labels.items() if of == label]
-        _enough(len(ids), len(names), f"images of class {label!r}")
+        _enough(len(ids), len(names), f"images of class {label!r}", f"{MORE} or leave the class out")
         for name, dealt in random(ids, fractions, seed).items():
             members[name] += dealt
     return {name: sorted(ids) for name, ids in members.items()}

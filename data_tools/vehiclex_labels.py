@@ -75,10 +75,9 @@ def _text(path: pathlib.Path) -> str:
         text = data.decode(name)
     except LookupError:
         raise InputError(f"encoding {name!r} of {path}", "a known one, such as utf-8", "convert the file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"byte {error.start} of {path}, which is no {name}", "the encoding that the file declares", "convert it"
-        ) from None
+    except UnicodeError as error:  # some codecs do not say at which byte
+        where = f"byte {error.start} of {path}" if isinstance(error, UnicodeDecodeError) else f"{path}"
+        raise InputError(f"{where}, which is no {name}", "the encoding that the file declares", "convert it") from None
     return _DECLARATION.sub("", text, count=1)
 
 

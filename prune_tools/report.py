@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 COLUMNS = 3
 BINS = 60
 APART = 5.0
-"""Points between the curves of a figure at the same level."""
+"""Points between the curves of a figure at the same level, where they have bars or single runs."""
+AXES = 230.0
+"""Points that the axes of a panel are wide, at least."""
 WIDEST = 9.5
 """Inches; a page makes wider figures so small that their words cannot be read."""
 
@@ -64,11 +66,16 @@ def tradeoff(
         level = (base or {}).get(title)
         if level is not None:
             axis.axhline(level, color="grey", linestyle="--", linewidth=1, label=baseline)
+        # Side by side, or bars of several curves at one level would cover each other; lines alone stay in their places.
+        step = APART if any(curve.points or any(curve.limits) for curve in curves) else 0.0
         for index, curve in enumerate(curves):
-            _draw(axis, curve, f"C{index}", index)
+            _draw(axis, curve, index, step)
         axis.set(title=title, xlabel=xlabel, ylabel=ylabel, xscale="log" if logarithmic else "linear")
         if logarithmic:
             _few_ticks(axis)
+        # What is drawn beside its place must not leave the axes: the last curve's marker, half of which is 3 points.
+        part = (step * (len(curves) - 1) + 5) / AXES
+        axis.margins(x=max(0.05, part / (1 - 2 * min(part, 0.4))))
         axis.grid(alpha=0.3)
     if axes:
         handles, labels = axes[0].get_legend_handles_labels()
@@ -76,13 +83,12 @@ def tradeoff(
     return figure
 
 
-def _draw(axis: Any, curve: Curve, colour: str, index: int) -> None:
+def _draw(axis: Any, curve: Curve, index: int, step: float) -> None:
     known = [(x, y, i) for i, (x, y) in enumerate(zip(curve.x, curve.y, strict=True)) if y is not None]
     if not known:
         return
-    line = "-" if index == 0 else ":"
-    # Side by side, or bars of several curves at one level would cover each other; single runs on the other side.
-    beside, before = (_moved(axis, points) for points in (APART * index, -APART))
+    line, colour = "-" if index == 0 else ":", f"C{index}"
+    beside, before = (_moved(axis, points) for points in (step * index, -APART))  # single runs on the other side
     style = {"color": colour, "transform": beside}
     axis.plot([x for x, _, _ in known], [y for _, y, _ in known], line, marker="o", label=curve.label, **style)
     reach = [(x, y) for x, y, _ in known] + list(curve.points)

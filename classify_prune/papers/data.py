@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from data_tools.image_folder import ImageFolderExtractor
 from data_tools.label_extractor import FEATURE_SUFFIX, IMAGE_SUFFIXES, LabelExtractor
 from data_tools.splits import SPLIT_NAMES
 from data_tools.store import open_store
+from data_tools.tasks import Task
 from data_tools.vehiclex import VehicleXExtractor
 from run_tools.errors import InputError
 from run_tools.files import parse_size
@@ -64,33 +66,48 @@ def compiled(data: Path, out: Path, size: str | None = None) -> Path:
     return target
 
 
-def facts(file: Path) -> dict[str, Any]:
+def facts(file: Path, task: str = "type", classes: int | None = None) -> dict[str, Any]:
     """What a report says of its data.
 
     Args:
         file: compiled.
+        task: what the paper tells apart.
+        classes: only the first so many classes of it; None: all.
 
     Returns:
-        `{"file", "source", "content", "input", "images": {split: count}, "classes": {name: share of training images},
+        `{"file", "source", "content", "input", "images": {split: count}, "classes": {type: share of training images},
         "majority": {"class", split: accuracy of always answering it}}`, shares in 0–1; input as "WxH" or "N numbers".
+        Where other things than types are told apart also "task": `{"name", "classes" (how many), "images",
+        "majority"}`.
     """
     store: Any = open_store(file, "classification")
-    task, shape = store.task("type"), store.input_shape
+    shape = store.input_shape
     first = "train" if "train" in store.splits else store.splits[0]
-    counts = {split: task.counts(split) for split in store.splits}
-    most = int(counts[first].argmax())
-    return {
+    types = store.task("type")
+    counts = types.counts(first)
+    found = {
         "file": str(file),
         "source": store.source,
         "content": store.content,
         "input": f"{shape[0]} numbers" if len(shape) == 1 else f"{shape[1]}x{shape[0]}",
         "images": {split: len(store[split]) for split in store.splits},
-        "classes": {
-            name: float(count / counts[first].sum())
-            for name, count in zip(task.class_names, counts[first], strict=True)
-        },
-        "majority": {
-            "class": task.class_names[most],
-            **{split: float(found[most] / found.sum()) for split, found in counts.items() if found.sum()},
-        },
+        "classes": {name: float(count / counts.sum()) for name, count in zip(types.class_names, counts, strict=True)},
+        "majority": _majority(types, store.splits, first),
     }
+    if task != "type":
+        apart = store.task(task, classes)
+        found["task"] = {
+            "name": task,
+            "classes": len(apart.class_names),
+            "images": {split: len(apart.rows[split]) for split in store.splits},
+            "majority": _majority(apart, store.splits, first),
+        }
+    return found
+
+
+def _majority(task: Task, splits: Sequence[str], first: str) -> dict[str, Any]:
+    """The class that is most frequent in the split `first`, and what always answering it is worth in each."""
+    most = int(task.counts(first).argmax())
+    counts = {split: task.counts(split) for split in splits}
+    worth = {split: float(count[most] / count.sum()) for split, count in counts.items() if count.sum()}
+    return {"class": task.class_names[most], **worth}

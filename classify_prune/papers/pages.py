@@ -87,11 +87,17 @@ def begin(result: Mapping[str, Any], title: str) -> Report:
     report.section("Data")
     if result["quick"]:
         report.text(QUICK)
-    most = data["majority"]
+    # An identity task has another class to beat than the types.
+    task = data.get("task")
+    most = (task or data)["majority"]
+    apart = ""
+    if task:
+        images = ", ".join(f"{count:,} {split}" for split, count in task["images"].items())
+        apart = f"Told apart are {task['classes']:,} classes of the task {task['name']} ({images}). "
     shares = ", ".join(f"{100 * most[split]:.1f} % of {split}" for split in data["images"] if split in most)
     report.text(
         f"Source: {data['source']}. This is not the paper's data unless it says VehicleX; numbers of different data do "
-        f"not compare, what is read off them may. Always answering {most['class']} is right on {shares}."
+        f"not compare, what is read off them may. {apart}Always answering {most['class']} is right on {shares}."
     )
     report.table(["class", "% of training"], [[name, round(100 * share, 2)] for name, share in data["classes"].items()])
     report.section("What was claimed, and what we find")

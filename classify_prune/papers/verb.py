@@ -9,6 +9,8 @@ from typing import Any
 
 from classify_prune.papers import data as given
 from classify_prune.papers import pages, registry
+from data_tools.splits import SPLIT_NAMES
+from data_tools.store import open_store
 from run_tools import config as configs
 from run_tools import files
 from run_tools.errors import InputError
@@ -54,12 +56,15 @@ def _run(options: Any, folder: RunFolder) -> dict[str, Any]:
     begun = time.perf_counter()
     settings, out, published = registry.settings_of(options), folder.root, registry.part(options.paper, "published")
     file = given.compiled(Path(options.data), out, getattr(settings, "stored", None))
+    store = open_store(file, "classification")
+    for split in SPLIT_NAMES:
+        _ = store[split]  # all papers judge on all three; what is missing is told before hours of making vectors
     found = registry.part(options.paper, "run").run(file, out, settings)
     result: dict[str, Any] = {
         "paper": options.paper,
         "title": published.TITLE,
         "quick": options.quick,
-        "data": given.facts(file),
+        "data": given.facts(file, found.get("task") or getattr(settings, "task", "type"), found.get("classes")),
         "settings": configs.to_dict(settings),
         "seconds": round(time.perf_counter() - begun, 1),
         **found,

@@ -127,7 +127,8 @@ class Subject:
     def _thinned(self, level: float) -> Classifier:
         options = self.options
         threshold = options.angles is not None
-        bounds: dict[str, Any] = {"below": level} if threshold else {}
+        # Another rule's second threshold, which must not lie under the first.
+        bounds: dict[str, Any] = {"below": level, "above": 180.0} if threshold else {}
         made: Any = distinctiveness.prune(
             self.model,
             None,

@@ -130,6 +130,7 @@ def test_bad_input_is_one_line_and_exit_code_2(trained, images_h5, features_h5, 
             ("train", "--data", images_h5, "--out", tmp_path / "x", "--network", "lenet5", "--input", "20x20"),
             "32 pixels",
         ),
+        (("train", "--data", images_h5, "--out", tmp_path / "x", "--clip-norm", 0), "clip_norm 0; expected above 0"),
     ]
     for words, told in cases:
         assert run(*words) == 2, words

@@ -130,6 +130,7 @@ def test_bad_input_is_one_line(features_h5, images_h5, tmp_path, monkeypatch, ca
         (("--data", features_h5, "--fuzziness", 1), "fuzziness 1"),
         (("--data", features_h5, "--components", 7), "--components 7; expected at most 6"),
         (("--data", features_h5, "--clusters", 60), "one a cluster"),
+        (("--data", features_h5, "--genetic-out", tmp_path / "search"), "without --genetic"),
     ]
     for words, told in cases:
         assert main(["cluster", *map(str, words)]) == 2

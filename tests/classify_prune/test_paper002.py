@@ -10,6 +10,7 @@ import pytest
 from classify_prune import cli, mlp
 from classify_prune.papers import registry
 from classify_prune.papers.paper002 import page, published
+from classify_prune.papers.paper002.claims import claims
 from classify_prune.papers.paper002.cumulative import CumulativeTrainer, PruneAfterEpochs
 from classify_prune.papers.paper002.networks import SPLITS
 from classify_prune.papers.paper002.settings import Settings
@@ -130,6 +131,15 @@ def test_result(finished, features_h5):
     assert len(result["claims"]) == 3 and all(
         set(claim) == {"claim", "published", "ours"} for claim in result["claims"]
     )
+
+
+def test_an_amount_that_the_paper_lacks_is_beside_none_of_its_numbers(finished):
+    result = json.loads((finished / "result.json").read_text())
+    printed = claims(result)[0]["published"]
+    result["settings"]["amounts"] = [0.7]
+    for each in result["seeds"]["0"]["cumulative"].values():
+        each["0.7"] = each["0.2"]
+    assert printed == "4.11 → 5.39 %" and claims(result)[0]["published"] == "not given"
 
 
 def test_tables_hold_what_was_found(finished):

@@ -11,7 +11,11 @@ import pytest
 
 from classify_prune import cli
 from classify_prune.papers import data, pages, registry, verb
-from classify_prune.papers.paper000 import published
+from classify_prune.papers.paper000 import parts, published
+from classify_prune.papers.paper000.settings import Settings
+from data_tools.compiler import DataCompiler
+from data_tools.image_folder import ImageFolderExtractor
+from data_tools.store import open_store
 from prune_tools.merge import RULES
 from run_tools.errors import InputError
 from run_tools.files import write_json
@@ -56,6 +60,39 @@ def test_a_paper_without_seeds_is_refused(number: str) -> None:
         registry.options_of(number)(data=Path("d.h5"), out=Path("o"), seeds=())
 
 
+@pytest.mark.parametrize(
+    ("number", "words", "told"),
+    [
+        ("000", ["--sparsity", "30"], "sparsity 30; expected fractions above 0 and below 1"),
+        ("000", ["--angles", "-5"], "--angles -5.0; expected at least 0"),
+        ("000", ["--equal-angles", "200"], "--equal-angles 200.0; expected at most 180"),
+        ("000", ["--tuned-rules", "outgoing", "least_square"], "did you mean 'least_squares'"),
+        ("002", ["--amounts", "-.2"], "--amounts -0.2; expected at least 0"),
+        ("002", ["--structured", "-.2"], "--structured -0.2; expected at least 0"),
+        ("002", ["--fuzziness", "1.7", "1"], "fuzziness 1; expected numbers above 1"),
+        ("004", ["--patience", "0"], "--patience 0; expected at least 1"),
+    ],
+)
+def test_what_hours_of_training_would_end_in_is_told_at_once(
+    number: str, words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert cli.main(["paper", number, "--data", str(tmp_path), "--out", str(out), *words]) == 2
+    error = capsys.readouterr().err
+    assert told in error and error.count("\n") == 1 and not out.exists()
+
+
+@pytest.mark.parametrize("number", registry.numbers())
+def test_a_split_that_is_missing_is_told_before_vectors_are_made(
+    number: str, image_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "all.h5"
+    DataCompiler(ImageFolderExtractor(image_folder), fractions=(1, 0, 0), progress=False).compile(file)
+    assert cli.main(["paper", number, "--data", str(file), "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "split 'val'; expected one of train" in error and not (tmp_path / "run").exists()
+
+
 def test_spread_by_hand() -> None:
     # mean 0.5 and sample deviation sqrt((0.1² + 0.1²) / 1) = 0.1414 in percent
     assert spread([0.4, 0.6]) == "50.0 ± 14.1"
@@ -86,6 +123,22 @@ def test_a_folder_is_compiled_once(image_folder: Path, tmp_path: Path) -> None:
     assert facts["input"] == "16x12" and facts["images"] == {"train": 36, "val": 12, "test": 12}
     assert sum(facts["classes"].values()) == pytest.approx(1)
     assert facts["majority"]["test"] == pytest.approx(1 / 3)
+
+
+def test_identities_have_another_class_to_beat_than_types(features_h5: Path) -> None:
+    facts = data.facts(features_h5, "vehicle", 3)
+    vehicles = {split: open_store(features_h5)[split].columns["vehicle_id"] for split in ("train", "val", "test")}
+    # The file's vehicles are 1 to 8.
+    counts = [int((vehicles["train"] == number).sum()) for number in (1, 2, 3)]
+    most = 1 + counts.index(max(counts))
+    tested = vehicles["test"][vehicles["test"] <= 3]
+    assert facts["task"]["classes"] == 3 and facts["task"]["images"]["test"] == len(tested)
+    assert facts["task"]["majority"]["test"] == pytest.approx((tested == most).mean())
+    assert sum(facts["classes"].values()) == pytest.approx(1) and len(facts["classes"]) == 4
+    page = pages.begin({"paper": "004", "quick": False, "data": facts, "claims": []}, "t").html()
+    assert f"Told apart are 3 classes of the task vehicle ({sum(counts)} train" in page
+    assert f"Always answering {facts['task']['majority']['class']} is right on" in page
+    assert "task" not in data.facts(features_h5)
 
 
 def test_data_that_is_not_there_leaves_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -182,6 +235,34 @@ def test_every_part_of_paper_000_is_there(finished: Path) -> None:
     assert result["claims"][1]["ours"].startswith(f"{base} → ") and result["claims"][1]["ours"].endswith(
         f"; {cut['removed']} of 48 units go"
     )
+
+
+def test_equal_cost_at_an_angle_that_is_in_no_table() -> None:
+    class Few:
+        settings = Settings(angles=(10.0,), tuned_angles=(10.0,), equal_angles=(12.0,))
+
+        def removed(self, angle: float) -> dict[str, int]:
+            return {"removed": int(angle), "units": 48}
+
+        def tuned(self, name: str, start: Any) -> dict[str, Any]:
+            return {"name": name, "nonzero": 7, "macs_nonzero": 70, "parameters": 7, "macs": 70}
+
+        def thinned(self, *_: Any) -> None: ...
+
+        def copy(self) -> None: ...
+
+        def masked(self, name: str, sparsity: float) -> tuple[str, float]:
+            return name, sparsity
+
+        def sparsity_for(self, count: str, wanted: int) -> float:
+            return wanted
+
+    few: Any = Few()
+    tuned = parts.thinned_and_tuned(few)
+    assert tuned["12 outgoing"]["name"] == "angle-12-outgoing"
+    assert parts.equal_cost(few, tuned) == {
+        "12": {"parameters": ("equal-12-parameters", 7), "macs": ("equal-12-macs", 70)}
+    }
 
 
 def test_summary_is_a_markdown_table(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,14 @@ def test_units_go_and_the_page_says_what_is_left(trained: Path, images_h5: Path,
     assert "Units left" in (out / "report.html").read_text()
 
 
+def test_the_largest_threshold_leaves_a_unit_of_each_two(trained: Path, images_h5: Path, tmp_path: Path) -> None:
+    words = ["--model", str(trained), "--data", str(images_h5), "--out", str(tmp_path / "pruned")]
+    assert cli.main(["prune", *words, "--angles", "180", "--epochs", "0"]) == 0
+    (level,) = json.loads((tmp_path / "pruned" / "prune.json").read_text())["levels"]
+    # Units that never fire go besides.
+    assert {width for layer, width in level["widths"].items() if layer.endswith("conv")} <= {1, 2, 3, 4}
+
+
 def test_magnitude_without_fine_tuning_prunes_exactly(trained: Path, images_h5: Path, tmp_path: Path) -> None:
     out = tmp_path / "masked"
     words = ["--model", str(trained), "--data", str(images_h5), "--out", str(out), "--method", "magnitude"]

@@ -129,6 +129,7 @@ def test_no_connection_is_told_in_one_line(images, tmp_path, monkeypatch, capsys
     assert main(["features", str(images), str(tmp_path / "f.h5"), "--backbone", "resnet50"]) == 2
     error = capsys.readouterr().err
     assert "no connection to Keras's server for the ImageNet weights of ResNet-50" in error
+    assert "--weights resnet50" in error and "(of papers: --feature-weights)" in error
     assert error.count("\n") == 1 and not list(tmp_path.glob("f.h5*"))
 
 
@@ -139,9 +140,9 @@ def test_weights_that_do_not_fit(images, tmp_path):
         ("squeezenet", None, "--backbone squeezenet without --weights; expected a file"),
         ("squeezenet", "imagenet", "--backbone squeezenet with --weights imagenet"),
         ("squeezenet", str(tmp_path / "none.h5"), "nothing there"),
-        ("squeezenet", str(tmp_path / "text.h5"), "no HDF5 file"),
+        ("squeezenet", str(tmp_path / "text.h5"), "no HDF5 file.*; expected a whole weights file"),
         ("squeezenet", str(tmp_path / "slashless.h5"), "with nothing as fire2/squeeze1x1"),
-        ("resnet50", str(tmp_path / "text.h5"), "no HDF5 file"),
+        ("resnet50", str(tmp_path / "text.h5"), "no HDF5 file.*; expected a whole weights file"),
         ("resnet50", str(tmp_path / "slashless.h5"), "do not fit"),
         ("vgg", None, "unknown backbone 'vgg'"),
     ):

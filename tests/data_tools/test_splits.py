@@ -143,5 +143,8 @@ def test_too_few_to_divide():
         splits.random(IDS[:2])
     with pytest.raises(InputError, match=r"2 groups \(drives\) for 3 splits"):
         splits.by_group({i: str(int(i) % 2) for i in IDS})
+    # Of labels there is no --split random.
+    with pytest.raises(InputError, match="2 images of class 'bus' for 3 splits; .* or leave the class out$"):
+        splits.stratified({"a": "bus", "b": "bus"})
     with pytest.raises(InputError, match="none of the 1 ids of the standard val list"):
         splits.standard({"train": IDS[:9], "val": ["z"]}, IDS)

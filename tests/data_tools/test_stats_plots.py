@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from data_tools import DataCompiler, KittiExtractor, open_store, plots, stats
 
@@ -66,6 +68,16 @@ def test_plots_are_pictures(store, tmp_path):
     for path in written:
         assert cv2.imread(path).std() > 5  # not blank
     assert len(list((tmp_path / "new" / "plots").iterdir())) == 9  # no temporary files
+
+
+def test_the_legend_of_counts_hides_no_bar():
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    plots.bars(axes, [{"a": 30, "b": 30}, {"a": 3, "b": 3}], ("train", "val"), "class")
+    FigureCanvasAgg(figure).draw()
+    # Its own edge may lie on the axes' edge, no more.
+    assert axes.get_legend().get_window_extent().x0 >= axes.bbox.x1 - 0.5
+    assert {"1", "10"} <= {label.get_text() for label in axes.get_yticklabels()}
 
 
 def test_boxes_are_drawn_where_they_are():

@@ -95,6 +95,9 @@ def test_a_bad_label_file_is_one_line(tmp_path, text, told):
     [
         (b'<?xml version="1.0" encoding="klingon"?><a/>', "encoding 'klingon'"),
         (b'<?xml version="1.0" encoding="gb2312"?><a>\xff\xff</a>', "byte 42 .* is no gb2312"),
+        # Codecs whose errors name no byte.
+        (b'<?xml version="1.0" encoding="undefined"?><a/>', "a.xml, which is no undefined"),
+        (b'<?xml version="1.0" encoding="punycode"?><a b="c-d"/>', "a.xml, which is no punycode"),
     ],
 )
 def test_undecodable_bytes(tmp_path, data, told):

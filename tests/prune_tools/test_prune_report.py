@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from prune_tools.report import Curve, sparsity_bars, tradeoff, weight_histograms
 
@@ -46,6 +47,18 @@ def test_all_that_is_drawn_lies_inside_the_axes(logarithmic, base):
     assert low > 1e5 and high < 6e6
 
 
+@pytest.mark.parametrize("panels", [1, 2, 3])
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_the_last_of_many_curves_lies_inside_the_axes(logarithmic, panels):
+    curves = [Curve(str(index), [10, 40], [0.5, 0.4], [(0.4, 0.6), None]) for index in range(6)]
+    figure = tradeoff({str(panel): curves for panel in range(panels)}, "degrees", "%", {}, logarithmic)
+    FigureCanvasAgg(figure).draw()  # lays out
+    for axis in figure.axes[:panels]:
+        for line in axis.get_lines():
+            for x, _ in line.get_transform().transform(line.get_xydata()):
+                assert axis.bbox.x0 + 5 < x < axis.bbox.x1 - 5
+
+
 def test_the_words_below_histograms_do_not_cover_each_other():
     kernels = {f"conv_{index}/kernel": np.linspace(-1, 1, 50) for index in range(6)}
     figure = weight_histograms(kernels, kernels)
@@ -67,6 +80,14 @@ def test_curves_at_one_level_stand_side_by_side():
     assert [line.get_transform().transform((90, 0.5))[0] - exact for line in runs] == pytest.approx([-dots] * 3)
     bars = [part for group in axis.containers for part in group[2]]
     assert [part.get_transform().transform((90, 0.5))[0] - exact for part in bars] == pytest.approx(places, abs=1e-6)
+
+
+def test_lines_without_bars_stand_at_their_levels():
+    axis = drawn(tradeoff({"car": [Curve(name, [5, 30], [0.5, 0.4]) for name in ("a", "b", "c")]}, "degrees", "%"))[0]
+    for line in axis.get_lines():
+        np.testing.assert_allclose(
+            line.get_transform().transform(line.get_xydata()), axis.transData.transform([(5, 0.5), (30, 0.4)])
+        )
 
 
 def test_bars_need_not_hold_the_mean():

@@ -63,6 +63,7 @@ def thinned_and_tuned(study: Study) -> dict[str, Any]:
     settings = study.settings
     wanted: list[tuple[float, str]] = [(angle, settings.merge) for angle in settings.angles]
     wanted += [(angle, rule) for angle in settings.tuned_angles for rule in settings.tuned_rules]
+    wanted += [(angle, settings.merge) for angle in settings.equal_angles]
     found = {}
     for angle, rule in dict.fromkeys(wanted):
         gone = study.removed(angle)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from data_tools.label_augment import LabelAugment
 from run_tools.config import check_filled, option
+from run_tools.errors import InputError
 
 QUICK_WIDTHS = (16, 32, 64, 128)
 QUICK_IMAGES = 1500
@@ -38,7 +39,9 @@ class Settings:
     tune_rate: float = option(1e-3, help="learning rate of fine-tuning; the paper names none", minimum=1e-12)
     limit: int | None = option(None, help="learn from only so many images, taken evenly", minimum=1)
     sparsity: tuple[float, ...] = option((0.3, 0.5, 0.7, 0.95, 0.99), help="levels of Table 1, fractions")
-    angles: tuple[float, ...] = option((5.0, 10.0, 15.0, 20.0, 25.0, 30.0), help="thresholds of Table 2, degrees")
+    angles: tuple[float, ...] = option(
+        (5.0, 10.0, 15.0, 20.0, 25.0, 30.0), help="thresholds of Table 2, degrees", minimum=0, maximum=180
+    )
     centre: Literal["none", "mean"] = option("none", help="what is taken out of outputs before angles are measured")
     pattern: Literal["image", "position"] = option(
         "image", help="what outputs are compared over: each map's mean in every image, or positions of maps"
@@ -46,14 +49,19 @@ class Settings:
     merge: Literal["delete", "incoming", "outgoing", "project", "least_squares"] = option(
         "outgoing", help="what becomes of a removed unit's weights in Table 2"
     )
-    tuned_rules: tuple[str, ...] = option(
+    tuned_rules: tuple[Literal["delete", "incoming", "outgoing", "project", "least_squares"], ...] = option(
         ("delete", "outgoing", "least_squares"), help="merge rules that are also fine-tuned"
     )
-    tuned_angles: tuple[float, ...] = option((5.0, 10.0, 20.0), help="thresholds at which they are")
-    equal_angles: tuple[float, ...] = option(
-        (5.0, 10.0, 20.0), help="thresholds at whose cost magnitude and distinctiveness are compared"
+    tuned_angles: tuple[float, ...] = option(
+        (5.0, 10.0, 20.0), help="thresholds at which they are", minimum=0, maximum=180
     )
-    focus: float = option(10.0, help="threshold whose cost is explained layer by layer")
+    equal_angles: tuple[float, ...] = option(
+        (5.0, 10.0, 20.0),
+        help="thresholds at whose cost magnitude and distinctiveness are compared",
+        minimum=0,
+        maximum=180,
+    )
+    focus: float = option(10.0, help="threshold whose cost is explained layer by layer", minimum=0, maximum=180)
     images: int | None = option(None, help="training images whose outputs are measured; default: all", minimum=1)
     positions: int = option(16, help="positions of each feature map that are patterns", minimum=1)
     recalibrate: int = option(16, help="batches that renew batch-norm's statistics, in a column of its own", minimum=1)
@@ -63,6 +71,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         check_filled(self, "seeds", "sparsity", "angles")
+        for level in self.sparsity:
+            if not 0 < level < 1:
+                raise InputError(f"sparsity {level:g}", "fractions above 0 and below 1", "divide percent by 100")
 
     def quick(self) -> Settings:
         """For a few minutes on two cores: a quarter of the widths, 64x64, few epochs, one seed."""

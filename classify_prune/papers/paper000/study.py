@@ -83,7 +83,10 @@ class Study:
 
     def pairs(self, below: float) -> dict[str, Pairs]:
         """What the threshold rule removes from each group: (removed, kept or None); constant units come first."""
-        found = {name: distinctiveness.select(angles, "threshold", below=below) for name, angles in self.angles.items()}
+        found = {
+            name: distinctiveness.select(angles, "threshold", below=below, above=180.0)
+            for name, angles in self.angles.items()
+        }
         return {name: pairs for name, pairs in found.items() if pairs}
 
     def removed(self, below: float) -> dict[str, int]:

@@ -26,7 +26,9 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {
             "claim": f"pruning {100 * float(amount):g} % after every epoch improves the network",
-            "published": f"{published.TABLE3['100'][2]:g} → {published.TABLE4['0.2'][2]:g} %",
+            "published": f"{published.TABLE3['100'][2]:g} → {published.TABLE4[amount][2]:g} %"
+            if amount in published.TABLE4
+            else "not given",
             "ours": f"{base} → {ours['of_total']} % (of all weights), {ours['of_remaining']} % (of what remains), "
             f"{ours['random']} % (at random); linear probe {100 * result['baselines']['linear probe']['test']:.1f} %",
         },

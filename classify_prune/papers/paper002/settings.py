@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from classify_prune.papers.vectors import VectorSettings
 from run_tools.config import check_filled, option
+from run_tools.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,15 @@ class Settings(VectorSettings):
     long_epochs: int = option(500, help="of the longer base model", minimum=2)
     batch_size: int = option(100, help="vectors a step", minimum=1)
     learning_rate: float = option(0.01, help="of Adam", minimum=1e-12)
-    amounts: tuple[float, ...] = option((0.2, 0.3, 0.4, 0.5), help="pruned after every epoch, fractions", maximum=0.99)
+    amounts: tuple[float, ...] = option(
+        (0.2, 0.3, 0.4, 0.5), help="pruned after every epoch, fractions", minimum=0.0, maximum=0.99
+    )
     layers: Literal["hidden", "all"] = option("hidden", help="whose weights: the hidden layer's, or the output's too")
     structured: tuple[float, ...] = option(
-        (0.2, 0.3, 0.4, 0.5, 0.9), help="fractions of the hidden units removed by distinctiveness", maximum=0.99
+        (0.2, 0.3, 0.4, 0.5, 0.9),
+        help="fractions of the hidden units removed by distinctiveness",
+        minimum=0.0,
+        maximum=0.99,
     )
     tune_epochs: int = option(10, help="of training after units were removed", minimum=1)
     tune_rate: float = option(1e-3, help="learning rate of that", minimum=1e-12)
@@ -41,6 +48,10 @@ class Settings(VectorSettings):
 
     def __post_init__(self) -> None:
         check_filled(self, "seeds", "amounts", "fuzziness", "iterations", "cluster_seeds")
+        # Now, not after hours of making vectors.
+        for number in self.fuzziness:
+            if not 1 < number < math.inf:
+                raise InputError(f"fuzziness {number:g}", "numbers above 1", "for example 1.7; 1 would be k-means")
 
     def quick(self) -> Settings:
         """For a few minutes on two cores: a tenth of the epochs, shorter searches, one seed."""

@@ -44,8 +44,9 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
         settings: of the paper.
 
     Returns:
-        `{"task", "tested": test images of its classes, "histograms": {split: {class: images}}, "seeds": {seed: see
-        `one`}, "turns": {method: see `turns.turn`}}`; the split "all" is all of them together.
+        `{"task", "classes": how many of its first ones, None: all, "tested": test images of its classes, "histograms":
+        {split: {class: images}}, "seeds": {seed: see `one`}, "turns": {method: see `turns.turn`}}`; the split "all" is
+        all of them together.
 
     Raises:
         InputError: for data or settings that do not fit.
@@ -63,6 +64,7 @@ def run(data: Path, out: Path, settings: Settings) -> dict[str, Any]:
     per_unit = next(iter(seeds.values()))["per_unit"]
     return {
         "task": name,
+        "classes": classes,
         "tested": int(counts["test"].sum()),
         "histograms": {
             split: dict(zip(task.class_names, count.tolist(), strict=True)) for split, count in histograms.items()

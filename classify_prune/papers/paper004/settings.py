@@ -35,7 +35,9 @@ class Settings:
     learning_rate: float = option(0.01, help="of the base model and of retraining", minimum=1e-12)
     batch_size: int = option(16, help="images a step of training", minimum=1)
     epochs: int = option(200, help="of the base model", minimum=1)
-    patience: int | None = option(None, help="epochs without a smaller loss before a training stops; the paper: none")
+    patience: int | None = option(
+        None, help="epochs without a smaller loss before a training stops; the paper: none", minimum=1
+    )
     tune_epochs: int = option(200, help="of retraining after every step, at most", minimum=1)
     tune_patience: int | None = option(20, help="likewise of retraining; the paper: none", minimum=1)
     extra: bool = option(True, help="also the merges that are correct and random units, which the paper lacks")
