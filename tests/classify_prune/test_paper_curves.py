@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import statistics
 from pathlib import Path
 
 import keras
@@ -84,7 +85,8 @@ def test_result_of_paper001(paper001):
     assert result["splits"] == {"train": 48, "val": 16, "test": 16}
     told = [claim["ours"] for claim in result["claims"]]
     assert result["claims"][0]["published"] == "47.0 % (2048-500-11)" and told[0].endswith(" % (6-12-4)")
-    assert " of 12" in told[1] and "random" in told[1]
+    left = statistics.mean(result["turns"]["random"]["test"]["at"])
+    assert f" at {100 * left:.1f}" in told[1].partition("random")[2] and "; of 12" in told[1]
     # 334 of 500 are 8.016 of 12 units: the step after which 8 are gone and 33.3 % of the work is left.
     assert told[3].endswith(" % with 33.3 % left")
     # Folders of before images were taken say no word about vectors.

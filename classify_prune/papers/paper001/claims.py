@@ -29,8 +29,8 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "claim": "units that go before accuracy falls",
             "published": ", ".join(f"{name} {units}" for name, (units, _) in published.TABLE4.items()) + " of 500",
-            "ours": ", ".join(f"{name} {interval(turns[name])}" for name in (*named, "random") if name in turns)
-            + f" of {hidden}{_silent(seeds)}",
+            "ours": ", ".join(_fall(name, turns[name]) for name in (*named, "random") if name in turns)
+            + f"; of {hidden}{_silent(seeds)}",
         },
         {
             "claim": "batch removal is the most robust of the three",
@@ -41,6 +41,11 @@ def claims(result: Mapping[str, Any]) -> list[dict[str, str]]:
     if BATCH in turns:
         told.append(_third(result))
     return told
+
+
+def _fall(name: str, turn: Mapping[str, Any]) -> str:
+    """A method's turn with the accuracy there: a curve that falls in steps turns where much is lost already."""
+    return f"{name} {interval(turn)} at {spread(turn['test']['at'])} %"
 
 
 def order(turns: Mapping[str, float]) -> str:
@@ -56,7 +61,7 @@ def _silent(seeds: Mapping[str, Any]) -> str:
     """How many units have a constant output, which go before the others whatever the method: the text's end."""
     counts = [found["angles"]["constant"] for found in seeds.values()]
     low, high = min(counts), max(counts)
-    return f"; {low if low == high else f'{low} to {high}'} never fire and go first" if high else ""
+    return f", {low if low == high else f'{low} to {high}'} never fire and go first" if high else ""
 
 
 def _third(result: Mapping[str, Any]) -> dict[str, str]:
