@@ -13,6 +13,7 @@ import numpy as np
 
 from prune_tools import holding, targets
 from run_tools import files
+from run_tools.arrays import reason
 from run_tools.errors import InputError, unknown_name
 
 
@@ -228,7 +229,7 @@ class Masks(Mapping[str, np.ndarray]):
         except FileNotFoundError:
             raise InputError(f"{path}, which does not exist", "a file of masks", "check the path") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-            raise InputError(f"{path}: {str(error)[:120]}", "a file that Masks.save wrote", "save it again") from error
+            raise InputError(f"{path}: {reason(error)}", "a file that Masks.save wrote", "save it again") from error
 
     def _matched(self, model: keras.Model) -> list[Any]:
         """The model's kernels under these masks."""

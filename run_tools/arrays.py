@@ -26,8 +26,14 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
                 raise ValueError("a single array")
             stored = {name: archive[name] for name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: {error}", "a .npz of weights", "copy it again") from error
+        raise InputError(f"{path}: {reason(error)}", "a .npz of weights", "copy it again") from error
     return stored
+
+
+def reason(error: Exception) -> str:
+    """Why NumPy could not read a file, in a few words. Its own advice is to load what may run code."""
+    told = str(error)
+    return "neither arrays nor an archive of them" if "pickle" in told else told[:120]
 
 
 def finite(array: Any) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from keras import layers as kl
 
 from prune_tools import masks, structures, targets
+from run_tools.arrays import read_npz
 from run_tools.errors import InputError
 
 
@@ -223,6 +224,10 @@ def test_a_file_gives_the_same_masks(model, tmp_path):
     for name in ("missing", "broken", "other"):
         with pytest.raises(InputError, match=name):
             masks.Masks.load(tmp_path / f"{name}.npz")
+    (tmp_path / "picture.npz").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99))
+    for read in (masks.Masks.load, read_npz):  # NumPy would advise to load it unsafely
+        with pytest.raises(InputError, match="picture.npz: neither arrays nor an archive of them"):
+            read(tmp_path / "picture.npz")
     with pytest.raises(InputError, match="ending in .npz"):
         found.save(tmp_path / "masks.json")
 
