@@ -202,7 +202,7 @@ def test_who_is_robust_by_hand():
 def test_units_that_never_fire_are_told():
     units = {"0": {"angles": {"constant": 383}}, "1": {"angles": {"constant": 411}}}
     assert claims001._silent(units) == ", 383 to 411 never fire and go first"
-    assert claims001._silent({"0": units["1"]}) == "; 411 never fire and go first"
+    assert claims001._silent({"0": units["1"]}) == ", 411 never fire and go first"
     assert claims001._silent({"0": {"angles": {"constant": 0}}}) == ""
 
 
