@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,12 @@ def sha256(path: str | os.PathLike[str]) -> str:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def told_size(size: Sequence[int]) -> str:
+    """(height, width) as "WIDTHxHEIGHT", which `parse_size` reads."""
+    height, width = size
+    return f"{width}x{height}"
 
 
 def parse_size(text: str) -> tuple[int, int]:

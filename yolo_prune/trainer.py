@@ -14,7 +14,7 @@ from data_tools.pipeline import Batches
 from data_tools.store import Store, open_store
 from run_tools import checkpoint, cpu, origins, precision
 from run_tools import config as configs
-from run_tools.files import parse_size
+from run_tools.files import parse_size, told_size
 from run_tools.folder import RunFolder
 from yolo_prune import beginning, cached, distribution, watching
 from yolo_prune.averages import swap
@@ -115,7 +115,7 @@ class Trainer:
         self.teacher = load_detector(config.teacher)
         if config.cpu_bfloat16:
             cpu.bfloat16_convolutions(self.teacher)
-        own, shown = ("x".join(map(str, reversed(each.image_size))) for each in (self.teacher, self.model))
+        own, shown = (told_size(each.image_size) for each in (self.teacher, self.model))
         distil(self.model, self.teacher, config.teacher_weight, config.teacher)
         if own != shown:
             print(f"note: the teacher {config.teacher} was made for {own} and sees {shown}")

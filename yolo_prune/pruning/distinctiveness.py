@@ -18,6 +18,7 @@ from prune_tools.merge import RULES
 from prune_tools.surgery import Surgery
 from run_tools import config as configs
 from run_tools import cpu
+from run_tools.files import told_size
 from run_tools.folder import RunFolder
 from yolo_prune.detector import YoloV2
 from yolo_prune.pruning import chains, measuring, surgeon
@@ -85,7 +86,7 @@ def cut_of(options: PruneConfig, subject: Subject, kind: str, keep: float, out: 
         source=source,
         data=options.data,
         out=out,
-        input="x".join(map(str, reversed(subject.model.image_size))),
+        input=told_size(subject.model.image_size),
         keep=keep,
         macs=round(keep * cost.summary(subject.model)["macs"]),
         surgery=_way(options.surgery, kind),

@@ -6,7 +6,7 @@ from typing import Any
 from data_tools.store import Store, open_store
 from run_tools import config as configs
 from run_tools.errors import InputError
-from run_tools.files import parse_size
+from run_tools.files import parse_size, told_size
 from yolo_prune.class_map import ClassSet
 from yolo_prune.detector import YoloV2
 from yolo_prune.models import load_detector
@@ -92,7 +92,7 @@ def train_config(options: PruneConfig, subject: Subject, **own: Any) -> TrainCon
     model = subject.model
     values: dict[str, Any] = {
         "data": options.data,
-        "input": "x".join(map(str, reversed(model.image_size))),
+        "input": told_size(model.image_size),
         "variant": model.variant,
         "widths": model.widths,
         "passthrough": model.passthrough,

@@ -134,7 +134,7 @@ def _facts(options: PruneConfig, subject: Subject, runs: Sequence[Run]) -> dict[
         "model": str(options.model),
         "data": f"{subject.store.source}, {Path(options.data).name}",
         "images": {name: len(subject.store[name]) for name in dict.fromkeys(("train", *options.splits))},
-        "input": "x".join(map(str, reversed(subject.model.image_size))),
+        "input": files.told_size(subject.model.image_size),
         "epochs": sum(stage.epochs for stage in stages),
         "stages": [f"{stage.train}:{stage.epochs}:{stage.learning_rate:g}" for stage in stages],
         "tolerance": options.tolerance,
